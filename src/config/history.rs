@@ -1,0 +1,53 @@
+//! What a run computes and where it publishes.
+
+use chrono::{DateTime, Utc};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
+
+/// The window of a run and what it does with what earlier runs published.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "History")]
+pub struct HistorySettings {
+    /// Days of events before now that the tables cover
+    #[arg(long, env = "BATCH_DAYS", default_value_t = 2, value_parser = RangedU64ValueParser::<u32>::new().range(1..=3650), value_name = "DAYS")]
+    pub days: u32,
+
+    /// The end of the window, RFC 3339; without it the clock's time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub now: Option<DateTime<Utc>>,
+
+    /// What to do with rows that earlier runs published
+    #[arg(long, default_value = "overwrite", value_name = "MODE")]
+    pub mode: PublishMode,
+}
+
+/// What a run does with rows that earlier runs published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PublishMode {
+    /// Replace them.
+    Overwrite,
+    /// Keep them and add this run's.
+    Append,
+    /// Publish only where none of the five tables has a row yet; else leave all as they are.
+    Ignore,
+    /// Publish only where none of the five tables has a row yet; else fail.
+    Error,
+}
+
+impl PublishMode {
+    /// The mode as it is written on the command line and in lakebed_runs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PublishMode::Overwrite => "overwrite",
+            PublishMode::Append => "append",
+            PublishMode::Ignore => "ignore",
+            PublishMode::Error => "error",
+        }
+    }
+}
+
+fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|_| "not a time such as 2026-01-15T07:00:00Z".to_owned())
+}

@@ -1,0 +1,341 @@
+//! Adding a version to a table: exactly on top of the state that the caller has seen, or not at all.
+//!
+//! A [`TableWriter`] holds what a writer must know of a table and nothing else: its version, its schema and the
+//! application marks (`txn` actions) that were asked for; never its list of files, so a table with many files costs
+//! a writer no more than one with few. [`TableWriter::commit`] puts the next version if nobody else has: that
+//! makes comparing a mark and committing on top of it one atomic step, which the fencing of the archiver and of the
+//! publisher stands on. When somebody else was first, the writer takes in what they committed and says
+//! [`CommitOutcome::Conflict`]; the caller compares again and decides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use delta_kernel::Snapshot;
+use delta_kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use delta_kernel::schema::StructType;
+use deltalake_core::kernel::transaction::{CommitData, TransactionError};
+use deltalake_core::kernel::{Action, Metadata, MetadataExt, Protocol, Transaction, new_metadata};
+use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, get_actions};
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use uuid::Uuid;
+
+use super::snapshot::delta_fault;
+use super::{Lake, LakeError};
+
+/// Commits between two checkpoints: readers replay at most so many commits, and writing a checkpoint costs one pass
+/// over the table's log.
+const CHECKPOINT_INTERVAL: u64 = 10;
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It is the table's version now.
+    Committed(u64),
+    /// Somebody else committed first, and the writer has taken that in: compare again.
+    Conflict,
+}
+
+/// One table, as a writer sees it.
+pub struct TableWriter {
+    log_store: LogStoreRef,
+    place: String,
+    version: u64,
+    metadata: Metadata,
+    schema: SchemaRef,
+    loaded: Arc<Snapshot>,
+    marks: HashMap<String, Option<i64>>,
+}
+
+impl TableWriter {
+    /// Opens a table of the lake, making it where there is none.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails, the log cannot be read, or the folder holds Parquet files without a log.
+    pub async fn open_or_create(
+        lake: &Lake,
+        table: &str,
+        schema: &SchemaRef,
+        partition_columns: &[&str],
+    ) -> Result<TableWriter, LakeError> {
+        if let Some(writer) = TableWriter::open(lake, table).await? {
+            return Ok(writer);
+        }
+        if super::plain::load(lake, table).await?.is_some() {
+            return Err(LakeError::Table {
+                place: lake.shown(table),
+                reason: "it holds Parquet files but no Delta log, and a new log would hide them; name another DATA_LAKE_PATH".to_owned(),
+            });
+        }
+        let log_store = lake.log_store(table);
+        let place = lake.shown(table);
+        let (protocol, metadata) = definition(&place, schema, partition_columns)?;
+        let operation = DeltaOperation::Create {
+            mode: SaveMode::ErrorIfExists,
+            location: log_store.root_url().clone(),
+            protocol: protocol.clone(),
+            metadata: metadata.clone(),
+        };
+        let actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
+        match put_version(&log_store, &place, 0, actions, operation, Vec::new()).await? {
+            CommitOutcome::Committed(_) | CommitOutcome::Conflict => {}
+        }
+        TableWriter::open(lake, table).await?.ok_or_else(|| LakeError::Table {
+            place: lake.shown(table),
+            reason: "it was made and is gone again; is something else deleting it?".to_owned(),
+        })
+    }
+
+    /// Opens a table of the lake; none where there is none.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or the log cannot be read.
+    pub async fn open(lake: &Lake, table: &str) -> Result<Option<TableWriter>, LakeError> {
+        let log_store = lake.log_store(table);
+        let place = lake.shown(table);
+        let exists = log_store
+            .is_delta_table_location()
+            .await
+            .map_err(|error| delta_fault(&place, &error))?;
+        if !exists {
+            return Ok(None);
+        }
+        let loaded = load(&log_store, &place).await?;
+        let metadata = loaded.table_configuration().metadata().clone();
+        let schema = arrow_schema(&place, &loaded.schema())?;
+        Ok(Some(TableWriter {
+            version: loaded.version(),
+            log_store,
+            place,
+            metadata,
+            schema,
+            loaded,
+            marks: HashMap::new(),
+        }))
+    }
+
+    /// The version that this writer has seen.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The table's own id.
+    pub fn id(&self) -> &str {
+        self.metadata.id()
+    }
+
+    /// All columns of the version that this writer has seen.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The mark that an application left with the version that this writer has seen.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or the log cannot be read.
+    pub async fn mark(&mut self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        if let Some(mark) = self.marks.get(app_id) {
+            return Ok(*mark);
+        }
+        let (loaded, engine, id) = (Arc::clone(&self.loaded), self.log_store.engine(None), app_id.to_owned());
+        let mark = blocking(&self.place, move || loaded.get_app_id_version(&id, engine.as_ref())).await?;
+        self.marks.insert(app_id.to_owned(), mark);
+        Ok(mark)
+    }
+
+    /// Takes in what others have committed since.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or a commit cannot be read.
+    pub async fn refresh(&mut self) -> Result<(), LakeError> {
+        while let Some(bytes) = self.read_version(self.version + 1).await? {
+            let actions = get_actions(self.version + 1, &bytes).map_err(|error| delta_fault(&self.place, &error))?;
+            self.take_in(self.version + 1, &actions)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the next version, if it is still the next: `actions`, and the marks that go with them.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`] where the outcome is not known: [`TableWriter::refresh`] tells by the marks.
+    pub async fn commit(
+        &mut self,
+        actions: Vec<Action>,
+        marks: Vec<(String, i64)>,
+        operation: DeltaOperation,
+    ) -> Result<CommitOutcome, LakeError> {
+        let version = self.version + 1;
+        let now = chrono::Utc::now().timestamp_millis();
+        let transactions: Vec<Transaction> = marks
+            .into_iter()
+            .map(|(app_id, mark)| Transaction::new_with_last_update(app_id, mark, Some(now)))
+            .collect();
+        let seen: Vec<Action> = actions
+            .iter()
+            .filter(|action| matches!(action, Action::Metadata(_)))
+            .cloned()
+            .chain(transactions.iter().cloned().map(Action::Txn))
+            .collect();
+        let outcome = put_version(&self.log_store, &self.place, version, actions, operation, transactions).await?;
+        match outcome {
+            CommitOutcome::Committed(_) => {
+                self.take_in(version, &seen)?;
+                self.checkpoint_when_due().await;
+            }
+            CommitOutcome::Conflict => self.refresh().await?,
+        }
+        Ok(outcome)
+    }
+
+    /// The action that gives the table new columns: those of `schema`, which holds all that the table has already.
+    ///
+    /// # Errors
+    /// [`LakeError::Encode`] where a column has a type that Delta does not know.
+    pub fn schema_change(&self, schema: &SchemaRef) -> Result<Action, LakeError> {
+        let metadata = self
+            .metadata
+            .clone()
+            .with_schema(&kernel_schema(&self.place, schema)?)
+            .map_err(|error| LakeError::Encode {
+                place: self.place.clone(),
+                reason: error.to_string(),
+            })?;
+        Ok(Action::Metadata(metadata))
+    }
+
+    async fn read_version(&self, version: u64) -> Result<Option<bytes::Bytes>, LakeError> {
+        self.log_store
+            .read_commit_entry(version)
+            .await
+            .map_err(|error| delta_fault(&self.place, &error))
+    }
+
+    fn take_in(&mut self, version: u64, actions: &[Action]) -> Result<(), LakeError> {
+        for action in actions {
+            match action {
+                Action::Txn(transaction) => {
+                    self.marks.insert(transaction.app_id.clone(), Some(transaction.version));
+                }
+                Action::Metadata(metadata) => {
+                    let schema = metadata
+                        .parse_schema()
+                        .map_err(|error| delta_fault(&self.place, &error.into()))?;
+                    self.schema = arrow_schema(&self.place, &schema)?;
+                    self.metadata = metadata.clone();
+                }
+                Action::Protocol(protocol) if !can_write(protocol) => {
+                    return Err(LakeError::Table {
+                        place: self.place.clone(),
+                        reason: "another writer raised its protocol to features that lakebed does not write; take them back, or start a new table".to_owned(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    /// A checkpoint only spares readers work: that one fails is no reason to fail the commit that stands.
+    async fn checkpoint_when_due(&self) {
+        if !(self.version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
+            return;
+        }
+        if let Err(error) = checkpoint(&self.log_store, &self.place, self.version).await {
+            tracing::warn!(table = %self.place, version = self.version, %error, "no checkpoint was written; the next one is tried in {CHECKPOINT_INTERVAL} commits");
+        }
+    }
+}
+
+/// Delta's writer version 2 without table features: what lakebed writes to.
+fn can_write(protocol: &Protocol) -> bool {
+    protocol.min_writer_version() <= 2 && protocol.min_reader_version() <= 1
+}
+
+fn definition(place: &str, schema: &SchemaRef, partition_columns: &[&str]) -> Result<(Protocol, Metadata), LakeError> {
+    let fault = |reason: String| LakeError::Encode {
+        place: place.to_owned(),
+        reason,
+    };
+    let configuration = [("delta.checkpointInterval", CHECKPOINT_INTERVAL.to_string())];
+    let metadata = new_metadata(&kernel_schema(place, schema)?, partition_columns, configuration)
+        .map_err(|error| fault(error.to_string()))?;
+    let protocol = serde_json::from_value(serde_json::json!({"minReaderVersion": 1, "minWriterVersion": 2}))
+        .map_err(|error| fault(error.to_string()))?;
+    Ok((protocol, metadata))
+}
+
+async fn put_version(
+    log_store: &LogStoreRef,
+    place: &str,
+    version: u64,
+    actions: Vec<Action>,
+    operation: DeltaOperation,
+    transactions: Vec<Transaction>,
+) -> Result<CommitOutcome, LakeError> {
+    let client = HashMap::from([(
+        "clientVersion".to_owned(),
+        format!("lakebed.{}", env!("CARGO_PKG_VERSION")).into(),
+    )]);
+    let bytes = CommitData::new(actions, operation, client, transactions)
+        .get_bytes()
+        .map_err(|error| delta_fault(place, &error.into()))?;
+    match log_store
+        .write_commit_entry(version, CommitOrBytes::LogBytes(bytes), Uuid::new_v4())
+        .await
+    {
+        Ok(()) => Ok(CommitOutcome::Committed(version)),
+        Err(TransactionError::VersionAlreadyExists(_)) => Ok(CommitOutcome::Conflict),
+        Err(error) => Err(delta_fault(place, &error.into())),
+    }
+}
+
+async fn load(log_store: &LogStoreRef, place: &str) -> Result<Arc<Snapshot>, LakeError> {
+    let (url, engine) = (log_store.root_url().clone(), log_store.engine(None));
+    blocking(place, move || {
+        Snapshot::builder_for(url.as_str()).build(engine.as_ref())
+    })
+    .await
+}
+
+async fn checkpoint(log_store: &LogStoreRef, place: &str, version: u64) -> Result<(), LakeError> {
+    let (url, engine) = (log_store.root_url().clone(), log_store.engine(None));
+    blocking(place, move || {
+        Snapshot::builder_for(url.as_str())
+            .at_version(version)
+            .build(engine.as_ref())?
+            .checkpoint(engine.as_ref(), None)
+            .map(|_| ())
+    })
+    .await
+}
+
+/// Runs a call of the Delta kernel, which blocks, where blocking does no harm.
+async fn blocking<T: Send + 'static>(
+    place: &str,
+    call: impl FnOnce() -> delta_kernel::DeltaResult<T> + Send + 'static,
+) -> Result<T, LakeError> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|error| LakeError::Table {
+            place: place.to_owned(),
+            reason: error.to_string(),
+        })?
+        .map_err(|error| delta_fault(place, &error.into()))
+}
+
+fn kernel_schema(place: &str, schema: &SchemaRef) -> Result<StructType, LakeError> {
+    schema.as_ref().try_into_kernel().map_err(|error| LakeError::Encode {
+        place: place.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError> {
+    let arrow: arrow::datatypes::Schema = schema.try_into_arrow().map_err(|error| LakeError::Table {
+        place: place.to_owned(),
+        reason: format!("its schema has a type that lakebed does not read: {error}"),
+    })?;
+    Ok(Arc::new(arrow))
+}

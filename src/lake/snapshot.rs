@@ -1,0 +1,181 @@
+//! A table as of one version: its schema and the files that make it up.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use deltalake_core::{DeltaTable, DeltaTableError};
+use object_store::path::Path;
+use serde::Deserialize;
+
+use super::{Lake, LakeError, plain};
+
+/// A table as of one version.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The Delta version; none where the table is plain Parquet without a Delta log.
+    pub version: Option<u64>,
+    /// The table's own id, which a table made anew in the same place does not share.
+    pub id: String,
+    /// All columns, partition columns among them.
+    pub schema: SchemaRef,
+    /// The columns whose values stand in the files' folders and not in the files.
+    pub partition_columns: Vec<String>,
+    /// The files that make up this version.
+    pub files: Vec<DataFile>,
+}
+
+/// One Parquet file of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its path from the root of the store.
+    pub path: Path,
+    /// Bytes.
+    pub size: u64,
+    /// Rows, where the table's log says so.
+    pub rows: Option<u64>,
+    /// The smallest and largest `timestamp`, epoch seconds, where the table's log says so.
+    pub timestamps: Option<(i64, i64)>,
+    /// The value of each partition column, as text.
+    pub partition_values: BTreeMap<String, Option<String>>,
+    /// What the writer noted with the file.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Which version of a table to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The newest.
+    Newest,
+    /// This one.
+    Version(u64),
+    /// The newest that was committed by this time.
+    Time(DateTime<Utc>),
+}
+
+impl TableSnapshot {
+    /// Reads a table of the lake; none where there is none.
+    ///
+    /// A folder of plain Parquet files without a Delta log is read as it is, its schemas merged.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or the table's log cannot be read.
+    pub async fn load(lake: &Lake, table: &str, as_of: AsOf) -> Result<Option<TableSnapshot>, LakeError> {
+        let log_store = lake.log_store(table);
+        let fault = |error: DeltaTableError| delta_fault(&lake.shown(table), &error);
+        if !log_store.is_delta_table_location().await.map_err(fault)? {
+            return plain::load(lake, table).await;
+        }
+        let mut delta = DeltaTable::new(log_store);
+        match as_of {
+            AsOf::Newest => delta.load().await,
+            AsOf::Version(version) => delta.load_version(version).await,
+            AsOf::Time(time) => delta.load_with_datetime(time).await,
+        }
+        .map_err(fault)?;
+        let state = delta.snapshot().map_err(fault)?;
+        let folder = lake.path(table);
+        Ok(Some(TableSnapshot {
+            version: Some(state.version()),
+            id: state.metadata().id().to_owned(),
+            schema: state.snapshot().arrow_schema(),
+            partition_columns: state.metadata().partition_columns().to_vec(),
+            files: state
+                .log_data()
+                .iter()
+                .map(|view| {
+                    #[allow(deprecated, reason = "no other public way leads to a file's tags")]
+                    data_file(&folder, view.add_action())
+                })
+                .collect(),
+        }))
+    }
+}
+
+fn data_file(folder: &Path, add: deltalake_core::kernel::Add) -> DataFile {
+    let stats: Stats = add
+        .stats
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let relative = Path::from(add.path.as_str());
+    DataFile {
+        path: folder.parts().chain(relative.parts()).collect(),
+        size: u64::try_from(add.size).unwrap_or_default(),
+        rows: stats.num_records,
+        timestamps: stats.min_values.timestamp.zip(stats.max_values.timestamp),
+        partition_values: add.partition_values.into_iter().collect(),
+        tags: add
+            .tags
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect(),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stats {
+    num_records: Option<u64>,
+    min_values: Bound,
+    max_values: Bound,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Bound {
+    timestamp: Option<i64>,
+}
+
+/// Tells a Delta library's error apart by what its reader must do.
+pub(super) fn delta_fault(place: &str, error: &DeltaTableError) -> LakeError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(known) = cause {
+        if let Some(store) = known.downcast_ref::<object_store::Error>() {
+            return store_fault(place, store);
+        }
+        cause = known.source();
+    }
+    LakeError::Table {
+        place: place.to_owned(),
+        reason: full_reason(error),
+    }
+}
+
+/// Tells a store's error apart by what its reader must do.
+pub(super) fn store_fault(place: &str, error: &object_store::Error) -> LakeError {
+    let (place, reason) = (place.to_owned(), full_reason(error));
+    let refused = matches!(
+        error,
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
+    );
+    if refused
+        || ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"]
+            .iter()
+            .any(|code| reason.contains(code))
+    {
+        return LakeError::Refused { place, reason };
+    }
+    if reason.contains("NoSuchBucket") {
+        return LakeError::Settings {
+            path: place,
+            reason: "the bucket does not exist; create it, or correct DATA_LAKE_PATH".to_owned(),
+        };
+    }
+    LakeError::Store { place, reason }
+}
+
+/// An error and its causes in one line, a cause left out where its parent has said it already.
+fn full_reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = next.source();
+    }
+    text
+}

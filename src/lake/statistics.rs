@@ -1,0 +1,107 @@
+//! The statistics that stand beside each file in a table's log, by which readers leave files out.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{max, max_string, min, min_string};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, SecondsFormat};
+use serde_json::{Map, Value, json};
+
+/// Characters of a string that a bound keeps.
+const BOUND_CHARACTERS: usize = 32;
+
+/// The statistics of a batch as Delta's log holds them: a JSON object with numRecords, minValues, maxValues, nullCount.
+pub(super) fn statistics(batch: &RecordBatch) -> String {
+    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        nulls.insert(field.name().clone(), column.null_count().into());
+        if let Some((low, high)) = bounds(column) {
+            mins.insert(field.name().clone(), low);
+            maxs.insert(field.name().clone(), high);
+        }
+    }
+    json!({"numRecords": batch.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls}).to_string()
+}
+
+/// The smallest and largest value; none where there is none, or none that a reader could trust.
+fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
+    match column.data_type() {
+        DataType::Int32 => {
+            let values = column.as_primitive::<Int32Type>();
+            Some((min(values)?.into(), max(values)?.into()))
+        }
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>();
+            Some((min(values)?.into(), max(values)?.into()))
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>();
+            let (low, high) = (min(values)?, max(values)?);
+            (low.is_finite() && high.is_finite()).then(|| (low.into(), high.into()))
+        }
+        DataType::Utf8 => {
+            let values = column.as_string::<i32>();
+            Some((low_string(min_string(values)?), high_string(max_string(values)?)?))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let values = column.as_primitive::<TimestampMicrosecondType>();
+            // Bounds are written in milliseconds, so the upper one is rounded up.
+            Some((
+                time(min(values)?.div_euclid(1000))?,
+                time(max(values)?.div_euclid(1000) + 1)?,
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn low_string(value: &str) -> Value {
+    value.chars().take(BOUND_CHARACTERS).collect::<String>().into()
+}
+
+/// A long string's bound must lie above it: its first characters, the last that can grow grown by one.
+fn high_string(value: &str) -> Option<Value> {
+    if value.chars().nth(BOUND_CHARACTERS).is_none() {
+        return Some(value.into());
+    }
+    let mut kept: Vec<char> = value.chars().take(BOUND_CHARACTERS).collect();
+    while let Some(last) = kept.pop() {
+        if let Some(next) = next_character(last) {
+            kept.push(next);
+            return Some(kept.into_iter().collect::<String>().into());
+        }
+    }
+    None
+}
+
+fn next_character(character: char) -> Option<char> {
+    match character {
+        char::MAX => None,
+        // The surrogates between these two are no characters.
+        '\u{D7FF}' => Some('\u{E000}'),
+        _ => char::from_u32(u32::from(character) + 1),
+    }
+}
+
+fn time(millis: i64) -> Option<Value> {
+    let time = DateTime::from_timestamp_millis(millis)?;
+    Some(time.to_rfc3339_opts(SecondsFormat::Millis, true).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_string_lies_between_its_bounds(value in "\\PC{0,80}|[\u{10FFFF}]{30,40}|.{0,60}") {
+            let low = low_string(&value);
+            prop_assert!(low.as_str().is_some_and(|low| low <= value.as_str()));
+            if let Some(high) = high_string(&value) {
+                prop_assert!(high.as_str().is_some_and(|high| high >= value.as_str()));
+                prop_assert!(high.as_str().is_some_and(|high| high.chars().count() <= BOUND_CHARACTERS));
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The object store under the lake: a local folder or an S3 bucket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use super::LakeError;
+use crate::config::LakeSettings;
+
+/// No request to the store may hang for longer than this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the store's own client keeps trying before the caller hears of a failure.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The lake's place, opened.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    root: Arc<dyn ObjectStore>,
+    url: Url,
+    prefix: Path,
+    shown: String,
+    folder: Option<PathBuf>,
+}
+
+impl Lake {
+    /// Opens the lake's place; nothing is read or made yet.
+    ///
+    /// # Errors
+    /// [`LakeError::Settings`] where the path is none that lakebed knows or a setting of the store is wrong.
+    pub fn open(settings: &LakeSettings) -> Result<Lake, LakeError> {
+        let fault = |reason: String| LakeError::Settings {
+            path: settings.path.clone(),
+            reason,
+        };
+        match settings.path.split_once("://") {
+            Some(("s3" | "s3a", rest)) => open_s3(settings, rest),
+            Some(("file", _)) => {
+                let folder = Url::parse(&settings.path)
+                    .ok()
+                    .and_then(|url| url.to_file_path().ok())
+                    .ok_or_else(|| fault("not a file URL of this machine; write file:///absolute/path".to_owned()))?;
+                open_folder(folder, settings)
+            }
+            Some((scheme, _)) => Err(fault(format!(
+                "no store speaks {scheme}://; DATA_LAKE_PATH is a folder, file://…, s3://bucket/prefix or s3a://bucket/prefix"
+            ))),
+            None => open_folder(PathBuf::from(&settings.path), settings),
+        }
+    }
+
+    /// The store, whose paths begin at its root ([`Lake::path`] gives the lake's).
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.root)
+    }
+
+    /// The URL of the store's root, under which engines register it.
+    pub fn store_url(&self) -> Url {
+        let mut root = self.url.clone();
+        root.set_path("/");
+        root
+    }
+
+    /// A path in the store of something under the lake, such as `raw_events`.
+    pub fn path(&self, under: &str) -> Path {
+        under.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    /// The lake, or something under it, as its user wrote it.
+    pub fn shown(&self, under: &str) -> String {
+        format!("{}/{under}", self.shown.trim_end_matches('/'))
+    }
+
+    /// Makes the lake's folder where the lake is a local one; buckets are never made.
+    ///
+    /// # Errors
+    /// [`LakeError::Refused`] or [`LakeError::Store`] where the folder cannot be made.
+    pub fn make_folder(&self) -> Result<(), LakeError> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let (place, reason) = (self.shown.clone(), error.to_string());
+            match error.kind() {
+                std::io::ErrorKind::PermissionDenied => LakeError::Refused { place, reason },
+                _ => LakeError::Store { place, reason },
+            }
+        })
+    }
+
+    /// The log store of a Delta table under the lake.
+    pub(super) fn log_store(&self, table: &str) -> LogStoreRef {
+        let path = self.path(table);
+        let mut location = self.url.clone();
+        let folder = format!("{}/{table}/", self.url.path().trim_end_matches('/'));
+        location.set_path(&folder);
+        let prefixed = Arc::new(PrefixStore::new(Arc::clone(&self.root), path));
+        default_logstore(prefixed, self.store(), &location, &StorageConfig::default())
+    }
+}
+
+fn open_folder(folder: PathBuf, settings: &LakeSettings) -> Result<Lake, LakeError> {
+    let fault = |reason: String| LakeError::Settings {
+        path: settings.path.clone(),
+        reason,
+    };
+    let folder = std::path::absolute(folder).map_err(|error| fault(error.to_string()))?;
+    let url =
+        Url::from_directory_path(&folder).map_err(|()| fault("not a path that can be written as a URL".to_owned()))?;
+    let prefix = Path::from_absolute_path(&folder).map_err(|error| fault(error.to_string()))?;
+    Ok(Lake {
+        root: Arc::new(LocalFileSystem::new()),
+        url,
+        prefix,
+        shown: settings.path.clone(),
+        folder: Some(folder),
+    })
+}
+
+fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
+    let fault = |reason: String| LakeError::Settings {
+        path: settings.path.clone(),
+        reason,
+    };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(fault("it names no bucket; write s3://bucket/prefix".to_owned()));
+    }
+    let client = ClientOptions::new()
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(Duration::from_secs(5));
+    let retry = RetryConfig {
+        retry_timeout: RETRY_TIMEOUT,
+        ..RetryConfig::default()
+    };
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(&settings.aws_region)
+        .with_client_options(client)
+        .with_retry(retry);
+    match (&settings.aws_access_key_id, &settings.aws_secret_access_key) {
+        (Some(key), Some(secret)) => {
+            builder = builder.with_access_key_id(key).with_secret_access_key(secret.reveal());
+            if let Some(token) = &settings.aws_session_token {
+                builder = builder.with_token(token.reveal());
+            }
+        }
+        (None, None) => builder = with_machine_role(builder),
+        (Some(_), None) => {
+            return Err(fault(
+                "AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not".to_owned(),
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(fault(
+                "AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not".to_owned(),
+            ));
+        }
+    }
+    if let Some(endpoint) = &settings.aws_endpoint_url {
+        builder = builder
+            .with_endpoint(endpoint.trim_end_matches('/'))
+            .with_allow_http(endpoint.starts_with("http://"));
+    }
+    let store = builder.build().map_err(|error| fault(error.to_string()))?;
+    let prefix = Path::parse(prefix.trim_matches('/')).map_err(|error| fault(error.to_string()))?;
+    let url = Url::parse(&format!("s3://{bucket}/{prefix}/"))
+        .map_err(|error| fault(format!("not a bucket and prefix: {error}")))?;
+    Ok(Lake {
+        root: Arc::new(store),
+        url,
+        prefix,
+        shown: settings.path.clone(),
+        folder: None,
+    })
+}
+
+/// The variables through which a machine hands its role to the client; the instance's own metadata needs none.
+fn with_machine_role(builder: AmazonS3Builder) -> AmazonS3Builder {
+    const ROLE_VARIABLES: [&str; 8] = [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_METADATA_ENDPOINT",
+    ];
+    ROLE_VARIABLES
+        .iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+        .fold(builder, |builder, (name, value)| {
+            match name.to_ascii_lowercase().parse() {
+                Ok(key) => builder.with_config(key, value),
+                Err(_) => builder,
+            }
+        })
+}

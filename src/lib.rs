@@ -1,9 +1,12 @@
 //! lakebed: the batch layer of a Lambda architecture in one binary.
 
 pub mod archive;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod event;
 pub mod history;
 pub mod kafka;
 pub mod lake;
 pub mod produce;
+pub mod retry;

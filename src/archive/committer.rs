@@ -1,0 +1,350 @@
+//! The two commits that make flushes part of the lake: quarantine first, then raw_events, each exactly on top of the
+//! state that was compared.
+//!
+//! raw_events' mark of a partition says how far it is archived. A process that dies between the two commits leaves
+//! quarantine rows ahead of that mark; whoever reads the partition next learns their offsets ([`Resume`]) and writes
+//! neither them nor rows for them again. A mark of the quarantine that moved by another's hand since then voids what
+//! was read, as a mark of raw_events does.
+//!
+//! Files that no commit names are left where they are. Deleting one would need the certainty that no commit names it,
+//! which a commit whose answer was lost does not give.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+use chrono::Utc;
+use deltalake_core::kernel::Action;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+
+use super::ArchiveError;
+use super::checkpoint::{Standing, standings};
+use super::columns;
+use super::flush::Covered;
+use super::quarantine::{self, Rejected};
+use super::writer::{self, Written};
+use crate::event::{EventSchema, conform};
+use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
+
+/// Where to begin to read a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The offset that comes next.
+    pub mark: i64,
+    /// Offsets from there on that are in quarantine already.
+    pub quarantined: HashSet<i64>,
+}
+
+/// What became of a partition's part of a flush.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the lake.
+    Archived(Covered),
+    /// Somebody else has read on from where it began: it was dropped.
+    Superseded(Covered),
+}
+
+/// Flushes to commit together, in the order in which they were read, and what has become of their parts so far.
+#[derive(Debug, Default)]
+pub struct Group {
+    written: Vec<Written>,
+    fates: Vec<(i32, Fate)>,
+}
+
+impl From<Vec<Written>> for Group {
+    fn from(written: Vec<Written>) -> Group {
+        Group {
+            written,
+            fates: Vec::new(),
+        }
+    }
+}
+
+/// Holds both tables and commits to them.
+pub struct Committer {
+    lake: Lake,
+    topic: String,
+    max_columns: usize,
+    events: TableWriter,
+    quarantine: TableWriter,
+    schema: EventSchema,
+    quarantined: HashMap<i32, Quarantined>,
+}
+
+/// What this committer knows of a partition's quarantine.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quarantined {
+    /// The mark that it has seen.
+    mark: Option<i64>,
+    /// The mark that a commit of its own would leave whose answer is not known.
+    attempted: Option<i64>,
+    /// Its own commits hold all rejected messages before this offset.
+    written_to: i64,
+}
+
+impl Committer {
+    /// Opens both tables, making those that are not there.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails or a table is not one that lakebed can write.
+    pub async fn open(lake: &Lake, topic: &str, max_columns: usize) -> Result<Committer, ArchiveError> {
+        lake.make_folder()?;
+        let new = columns::new_table(&EventSchema::new(max_columns));
+        let events = TableWriter::open_or_create(lake, RAW_EVENTS, &new, &columns::PARTITION_COLUMNS).await?;
+        let quarantine = TableWriter::open_or_create(lake, QUARANTINE, &quarantine::schema(), &[]).await?;
+        let schema = columns::of_table(lake, events.schema(), max_columns)?;
+        Ok(Committer {
+            lake: lake.clone(),
+            topic: topic.to_owned(),
+            max_columns,
+            events,
+            quarantine,
+            schema,
+            quarantined: HashMap::new(),
+        })
+    }
+
+    /// The columns that events are decoded into.
+    pub fn schema(&self) -> &EventSchema {
+        &self.schema
+    }
+
+    /// The version of raw_events that this committer has seen.
+    pub fn version(&self) -> u64 {
+        self.events.version()
+    }
+
+    /// The newest marks of these partitions; none where the lake has never seen one.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn marks(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Option<i64>>, ArchiveError> {
+        self.refresh().await?;
+        let mut marks = BTreeMap::new();
+        for partition in partitions {
+            marks.insert(*partition, self.events.mark(&self.app_id(*partition)).await?);
+        }
+        Ok(marks)
+    }
+
+    /// Sets the first mark of partitions that the lake has never seen, so that a start position outlives a crash
+    /// before the first flush. One that another member has set meanwhile stays as it is.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn adopt(&mut self, starts: &BTreeMap<i32, i64>) -> Result<(), ArchiveError> {
+        loop {
+            let partitions: Vec<i32> = starts.keys().copied().collect();
+            let marks = self.marks(&partitions).await?;
+            let unseen: Vec<(String, i64)> = starts
+                .iter()
+                .filter(|(partition, _)| marks.get(partition).is_none_or(Option::is_none))
+                .map(|(partition, start)| (self.app_id(*partition), *start))
+                .collect();
+            if unseen.is_empty() {
+                return Ok(());
+            }
+            self.events.commit(Vec::new(), unseen, append()).await?;
+        }
+    }
+
+    /// Where to begin to read these partitions, all of which have a mark.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn resume(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Resume>, ArchiveError> {
+        let marks = self.marks(partitions).await?;
+        let mut resumes = BTreeMap::new();
+        for (partition, mark) in marks {
+            let mark = mark.ok_or(ArchiveError::NoMark { partition })?;
+            let ahead = self.quarantine.mark(&self.app_id(partition)).await?;
+            let offsets = match ahead {
+                Some(ahead) if ahead > mark => quarantine::read(&self.lake, &self.topic, partition, mark).await?,
+                _ => HashSet::new(),
+            };
+            let known = Quarantined {
+                mark: ahead,
+                attempted: None,
+                written_to: mark,
+            };
+            self.quarantined.insert(partition, known);
+            let resume = Resume {
+                mark,
+                quarantined: offsets,
+            };
+            resumes.insert(partition, resume);
+        }
+        Ok(resumes)
+    }
+
+    /// Commits a group as one version of each table; says what became of each part.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails; called again with the same group, it finds out what had landed.
+    pub async fn commit(&mut self, group: &mut Group) -> Result<Vec<(i32, Fate)>, ArchiveError> {
+        loop {
+            self.refresh().await?;
+            self.settle(group).await?;
+            if group.written.is_empty() {
+                return Ok(std::mem::take(&mut group.fates));
+            }
+            if self.commit_quarantine(group).await? == CommitOutcome::Conflict
+                || self.commit_events(group).await? == CommitOutcome::Conflict
+            {
+                continue;
+            }
+            let archived = std::mem::take(&mut group.written)
+                .into_iter()
+                .flat_map(|written| written.flush.covered)
+                .map(|(partition, covered)| (partition, Fate::Archived(covered)));
+            group.fates.extend(archived);
+        }
+    }
+
+    async fn refresh(&mut self) -> Result<(), ArchiveError> {
+        self.quarantine.refresh().await?;
+        let before = self.events.version();
+        self.events.refresh().await?;
+        if self.events.version() != before {
+            self.schema = columns::of_table(&self.lake, self.events.schema(), self.max_columns)?;
+        }
+        Ok(())
+    }
+
+    /// Takes out of the group what may not land and what has landed, and brings the rest to the lake's columns.
+    async fn settle(&mut self, group: &mut Group) -> Result<(), ArchiveError> {
+        let next = self.judge(group).await?;
+        let mut schema = self.schema.clone();
+        let mut kept = Vec::new();
+        for (written, next) in std::mem::take(&mut group.written).into_iter().zip(next) {
+            let all = next.len() == written.flush.covered.len();
+            if let (true, Some(merged)) = (all, schema.merged(&written.flush.schema)) {
+                schema = merged;
+                kept.push(written);
+            } else if !next.is_empty() {
+                let mut flush = written.flush.without(|partition| !next.contains(&partition))?;
+                (flush.rows, schema) = conform(&flush.rows, &schema);
+                flush.schema = schema.clone();
+                kept.push(writer::write(&self.lake, &self.topic, flush, Utc::now()).await?);
+            }
+        }
+        group.written = kept;
+        Ok(())
+    }
+
+    /// The partitions of each flush that come next in the lake; notes what became of the others.
+    async fn judge(&mut self, group: &mut Group) -> Result<Vec<HashSet<i32>>, ArchiveError> {
+        let mut next = vec![HashSet::new(); group.written.len()];
+        let partitions: HashSet<i32> = group.written.iter().flat_map(|written| written.flush.covered.keys().copied()).collect();
+        for partition in partitions {
+            let parts: Vec<(usize, Covered)> = group
+                .written
+                .iter()
+                .enumerate()
+                .filter_map(|(index, written)| Some((index, written.flush.covered.get(&partition)?.clone())))
+                .collect();
+            let ranges: Vec<Range<i64>> = parts.iter().map(|(_, covered)| covered.offsets.clone()).collect();
+            let mark = self.events.mark(&self.app_id(partition)).await?;
+            let disturbed = self.is_disturbed(partition).await?;
+            for ((index, covered), standing) in parts.into_iter().zip(standings(mark, &ranges)) {
+                match standing {
+                    Standing::Next if !disturbed => {
+                        next[index].insert(partition);
+                    }
+                    Standing::Covered => group.fates.push((partition, Fate::Archived(covered))),
+                    Standing::Next | Standing::Superseded => group.fates.push((partition, Fate::Superseded(covered))),
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// Whether somebody else has written quarantine rows of a partition since its reading began.
+    async fn is_disturbed(&mut self, partition: i32) -> Result<bool, ArchiveError> {
+        let present = self.quarantine.mark(&self.app_id(partition)).await?;
+        let Some(known) = self.quarantined.get_mut(&partition) else {
+            return Ok(true);
+        };
+        if present != known.mark && present == known.attempted {
+            known.mark = present;
+            known.written_to = present.unwrap_or_default();
+        }
+        Ok(present != known.mark)
+    }
+
+    async fn commit_quarantine(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {
+        let rejected: Vec<&Rejected> = group
+            .written
+            .iter()
+            .flat_map(|written| &written.flush.rejected)
+            .filter(|row| self.quarantined.get(&row.partition).is_some_and(|known| row.offset >= known.written_to))
+            .collect();
+        if rejected.is_empty() {
+            return Ok(CommitOutcome::Committed(self.quarantine.version()));
+        }
+        let add = quarantine::write(&self.lake, &self.topic, &rejected, Utc::now()).await?;
+        let partitions: HashSet<i32> = rejected.iter().map(|row| row.partition).collect();
+        let mut marks = Vec::new();
+        for (partition, end) in ends(group).into_iter().filter(|(partition, _)| partitions.contains(partition)) {
+            let known = self.quarantined.entry(partition).or_default();
+            // A mark that a superseded member left further ahead must stay: its rows are there.
+            let mark = known.mark.map_or(end, |mark| mark.max(end));
+            known.attempted = Some(mark);
+            marks.push((partition, mark, end));
+        }
+        let named = marks.iter().map(|(partition, mark, _)| (self.app_id(*partition), *mark)).collect();
+        let outcome = self.quarantine.commit(vec![Action::Add(add)], named, append()).await?;
+        if let CommitOutcome::Committed(_) = outcome {
+            for (partition, mark, end) in marks {
+                let known = Quarantined {
+                    mark: Some(mark),
+                    attempted: None,
+                    written_to: end,
+                };
+                self.quarantined.insert(partition, known);
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn commit_events(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {
+        let schema = group
+            .written
+            .iter()
+            .fold(self.schema.clone(), |schema, written| schema.merged(&written.flush.schema).unwrap_or(schema));
+        let mut actions = Vec::new();
+        if schema.extra().len() > self.schema.extra().len() {
+            let table = columns::extended(self.events.schema(), &schema);
+            actions.push(self.events.schema_change(&table)?);
+        }
+        actions.extend(group.written.iter().flat_map(|written| written.adds.iter().cloned().map(Action::Add)));
+        let marks = ends(group).into_iter().map(|(partition, end)| (self.app_id(partition), end)).collect();
+        let outcome = self.events.commit(actions, marks, append()).await?;
+        if let CommitOutcome::Committed(_) = outcome {
+            self.schema = schema;
+        }
+        Ok(outcome)
+    }
+
+    /// The name under which a partition's mark stands in both tables.
+    fn app_id(&self, partition: i32) -> String {
+        format!("lakebed/{}/{partition}", self.topic)
+    }
+}
+
+/// Where the group ends in each partition.
+fn ends(group: &Group) -> BTreeMap<i32, i64> {
+    let mut ends = BTreeMap::new();
+    for (partition, covered) in group.written.iter().flat_map(|written| &written.flush.covered) {
+        let end: &mut i64 = ends.entry(*partition).or_insert(covered.offsets.end);
+        *end = covered.offsets.end.max(*end);
+    }
+    ends
+}
+
+fn append() -> DeltaOperation {
+    DeltaOperation::Write {
+        mode: SaveMode::Append,
+        partition_by: None,
+        predicate: None,
+    }
+}

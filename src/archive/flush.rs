@@ -1,0 +1,78 @@
+//! What is flushed at once: rows, messages for quarantine, and the offsets that they cover.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use arrow::record_batch::RecordBatch;
+
+use super::quarantine::Rejected;
+use crate::event::EventSchema;
+
+/// Messages that were read together and are committed together.
+#[derive(Debug, Clone)]
+pub struct Flush {
+    /// What is covered of each partition.
+    pub covered: BTreeMap<i32, Covered>,
+    /// The rows, in the order in which they were read.
+    pub rows: RecordBatch,
+    /// The columns of the rows.
+    pub schema: EventSchema,
+    /// The messages that are no events.
+    pub rejected: Vec<Rejected>,
+    /// Why it was cut.
+    pub cause: Cause,
+}
+
+impl Flush {
+    /// The flush without what it holds of some partitions.
+    ///
+    /// # Errors
+    /// Arrow's, where the rows cannot be filtered, which is a bug.
+    pub fn without(mut self, dropped: impl Fn(i32) -> bool) -> Result<Flush, arrow::error::ArrowError> {
+        use arrow::array::{AsArray, BooleanArray};
+        use arrow::datatypes::Int32Type;
+
+        self.covered.retain(|partition, _| !dropped(*partition));
+        self.rejected.retain(|rejected| !dropped(rejected.partition));
+        if let Some(column) = self.rows.column_by_name(crate::event::PARTITION) {
+            let keep: BooleanArray = column
+                .as_primitive::<Int32Type>()
+                .values()
+                .iter()
+                .map(|partition| Some(!dropped(*partition)))
+                .collect();
+            self.rows = arrow::compute::filter_record_batch(&self.rows, &keep)?;
+        }
+        Ok(self)
+    }
+}
+
+/// What a flush covers of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// From the first offset to one past the last; offsets that Kafka skips are covered too.
+    pub offsets: Range<i64>,
+    /// Messages that became rows.
+    pub rows: u64,
+    /// Messages that went to quarantine.
+    pub quarantined: u64,
+    /// Messages without a value.
+    pub tombstones: u64,
+    /// Which reading of the partition it belongs to; a later reading makes it void.
+    pub epoch: u32,
+}
+
+/// Why a flush was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// BATCH_SIZE events were buffered.
+    Size,
+    /// The oldest event had waited for TIMEOUT_SEC.
+    Time,
+    /// The buffer had reached its share of the memory budget.
+    Memory,
+    /// The group took partitions away.
+    Revoked,
+    /// The archiver stops.
+    Stop,
+}

@@ -1,0 +1,132 @@
+//! Membership of the consumer group: assignments as events, answered when the archiver is ready to.
+//!
+//! The client library asks for an answer to each assignment and waits for it, so an archiver has the time to read the
+//! lake's marks before it takes a partition and to flush before it gives one back, while it goes on polling.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::kafka::{KafkaFault, Notes, client_config};
+use super::Job;
+
+/// A consumer that is a member of the group.
+pub type Member = BaseConsumer<MemberContext>;
+
+/// What the group wants of this member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rebalance {
+    /// Read these partitions too.
+    Assign(Vec<i32>),
+    /// Give these partitions back; `lost` where others may be reading them already.
+    Revoke {
+        /// The partitions.
+        partitions: Vec<i32>,
+        /// Whether others may be reading them already.
+        lost: bool,
+    },
+}
+
+/// Makes the consumer and joins the group.
+///
+/// # Errors
+/// [`KafkaFault::Settings`] where the client library refuses a setting.
+pub fn join(job: &Job) -> Result<Member, KafkaFault> {
+    let mut config = client_config(&job.kafka);
+    let queue_kbytes = u64::from(job.archive.memory_budget_mb) * 1024 / 4;
+    config
+        .set("group.id", &job.consumer.group)
+        .set("session.timeout.ms", job.consumer.session_timeout_ms.to_string())
+        .set("heartbeat.interval.ms", (job.consumer.session_timeout_ms / 10).clamp(100, 3000).to_string())
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Where to begin is said with each assignment; an offset that is gone must not become another one in silence.
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", queue_kbytes.to_string())
+        .set("fetch.queue.backoff.ms", "10");
+    if let Some(id) = &job.consumer.group_instance_id {
+        config.set("group.instance.id", id);
+    }
+    let fault = |error: KafkaError| KafkaFault::Settings(error.to_string());
+    let member: Member = config.create_with_context(MemberContext::default()).map_err(fault)?;
+    member.subscribe(&[&job.kafka.topic]).map_err(fault)?;
+    Ok(member)
+}
+
+/// Answers an assignment: read these partitions from these offsets.
+pub fn take(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => member.incremental_assign(offsets),
+        _ => member.assign(offsets),
+    }
+}
+
+/// Answers a revocation.
+pub fn give_back(member: &Member, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
+        _ => member.unassign(),
+    }
+}
+
+/// Leaves the group; its partitions go to others at once.
+pub fn leave(member: Member) {
+    member.context().leaving.store(true, Ordering::Relaxed);
+    drop(member);
+}
+
+/// Collects what the group and the connections say.
+#[derive(Debug, Default)]
+pub struct MemberContext {
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    leaving: AtomicBool,
+    /// The client library's last words about its connections.
+    pub notes: Notes,
+}
+
+impl MemberContext {
+    /// The next thing that the group wants.
+    pub fn next_rebalance(&self) -> Option<Rebalance> {
+        self.rebalances.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front()
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Notes::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.notes.keep(&error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, member: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.leaving.load(Ordering::Relaxed) {
+            let answer = if assign { take(member, list) } else { give_back(member, list) };
+            tracing::debug!(?answer, "leaving the group");
+            return;
+        }
+        let event = if assign {
+            Rebalance::Assign(partitions)
+        } else {
+            Rebalance::Revoke {
+                partitions,
+                lost: member.assignment_lost(),
+            }
+        };
+        self.rebalances.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push_back(event);
+    }
+}

@@ -1,0 +1,81 @@
+//! What stands beside each archived file in the table's log: the offsets that its flush covered, and the hours of
+//! its events. It is the proof of what is archived, and it outlives the log's own history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::flush::Covered;
+use crate::event::TIMESTAMP;
+
+/// The tag that holds the [`Ledger`] as JSON.
+pub const LEDGER_TAG: &str = "lakebed.ledger";
+/// The tag that holds the hours of the file's events as a JSON list, each in hours since the epoch.
+pub const HOURS_TAG: &str = "lakebed.hours";
+
+/// The flush that a file came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The flush; the files of one flush share it.
+    pub flush: Uuid,
+    /// The topic.
+    pub topic: String,
+    /// What the flush covers of each partition.
+    pub partitions: BTreeMap<i32, Entry>,
+}
+
+/// What a flush covers of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The first offset.
+    pub start: i64,
+    /// One past the last offset.
+    pub end: i64,
+    /// Messages that became rows, over all files of the flush.
+    pub rows: u64,
+    /// Messages that went to quarantine.
+    pub quarantined: u64,
+    /// Messages without a value.
+    pub tombstones: u64,
+}
+
+/// The tags of one file of a flush.
+pub fn tags(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>, file: &RecordBatch) -> Vec<(String, String)> {
+    let ledger = Ledger {
+        flush,
+        topic: topic.to_owned(),
+        partitions: covered
+            .iter()
+            .map(|(partition, covered)| {
+                let entry = Entry {
+                    start: covered.offsets.start,
+                    end: covered.offsets.end,
+                    rows: covered.rows,
+                    quarantined: covered.quarantined,
+                    tombstones: covered.tombstones,
+                };
+                (*partition, entry)
+            })
+            .collect(),
+    };
+    [
+        (LEDGER_TAG, serde_json::to_string(&ledger)),
+        (HOURS_TAG, serde_json::to_string(&hours(file))),
+    ]
+        .into_iter()
+        .filter_map(|(name, text)| Some((name.to_owned(), text.ok()?)))
+        .collect()
+}
+
+fn hours(file: &RecordBatch) -> BTreeSet<i64> {
+    file.column_by_name(TIMESTAMP)
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .into_iter()
+        .flat_map(|column| column.values().iter())
+        .map(|timestamp| timestamp.div_euclid(3600))
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! From a flush to its commit, beside the thread that reads Kafka.
+//!
+//! Files of several flushes are written in parallel; one commit then takes all that are ready, in the order in which
+//! they were read.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::ArchiveError;
+use super::committer::{Committer, Fate, Group, Resume};
+use super::flush::Flush;
+use super::writer::{self, Written};
+use crate::event::EventSchema;
+use crate::lake::Lake;
+use crate::retry::Patience;
+
+/// Flushes that are written at a time.
+const PARALLEL_FLUSHES: usize = 2;
+/// Flushes that one commit takes at most.
+const GROUP: usize = 64;
+
+/// What the reading thread asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Archive this.
+    Flush(Box<Flush>),
+    /// Tell the marks of these partitions.
+    Marks(Vec<i32>),
+    /// Set the first marks of these partitions where the lake has none.
+    Adopt(BTreeMap<i32, i64>),
+    /// Tell where to begin to read these partitions.
+    Resume(Vec<i32>),
+}
+
+/// What it is told, in the order in which it asked.
+#[derive(Debug)]
+pub enum Reply {
+    /// What became of flushes.
+    Settled {
+        /// Each part of each flush.
+        fates: Vec<(i32, Fate)>,
+        /// Flushes that these were.
+        flushes: usize,
+        /// The columns of raw_events.
+        schema: EventSchema,
+        /// Its version.
+        version: u64,
+    },
+    /// The answer to [`Request::Marks`].
+    Marks(BTreeMap<i32, Option<i64>>),
+    /// The answer to [`Request::Adopt`].
+    Adopted,
+    /// The answer to [`Request::Resume`].
+    Resumed(BTreeMap<i32, Resume>),
+    /// The pipeline has ended: this cannot be mended by waiting.
+    Failed(ArchiveError),
+}
+
+/// Starts the pipeline; it ends when the sender is dropped, or with [`Reply::Failed`].
+pub fn start(
+    lake: Lake,
+    topic: String,
+    committer: Committer,
+) -> (mpsc::Sender<Request>, std::sync::mpsc::Receiver<Reply>) {
+    let (requests, incoming) = mpsc::channel(PARALLEL_FLUSHES);
+    let (replies, outgoing) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        if let Err(error) = serve(lake, topic, committer, incoming, &replies).await {
+            // Nobody listens any more where the reading thread has ended before.
+            let _ = replies.send(Reply::Failed(error));
+        }
+    });
+    (requests, outgoing)
+}
+
+/// A request whose files, if it has any, are written.
+enum Step {
+    Written(Written),
+    Ask(Request),
+}
+
+async fn serve(
+    lake: Lake,
+    topic: String,
+    mut committer: Committer,
+    mut incoming: mpsc::Receiver<Request>,
+    replies: &std::sync::mpsc::Sender<Reply>,
+) -> Result<(), ArchiveError> {
+    let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
+    let mut steps = std::pin::pin!(written(lake, topic, requests).ready_chunks(GROUP));
+    while let Some(chunk) = steps.next().await {
+        let mut ready = Vec::new();
+        for step in chunk {
+            match step? {
+                Step::Written(written) => ready.push(written),
+                Step::Ask(request) => {
+                    commit(&mut committer, std::mem::take(&mut ready), replies).await?;
+                    let reply = answer(&mut committer, request).await?;
+                    let _ = replies.send(reply);
+                }
+            }
+        }
+        commit(&mut committer, ready, replies).await?;
+    }
+    Ok(())
+}
+
+/// The requests in their order, flushes written on the way.
+fn written(
+    lake: Lake,
+    topic: String,
+    requests: impl Stream<Item = Request>,
+) -> impl Stream<Item = Result<Step, ArchiveError>> {
+    requests
+        .map(move |request| {
+            let (lake, topic) = (lake.clone(), topic.clone());
+            // A task of its own, so that writing goes on while the pipeline commits.
+            tokio::spawn(async move {
+                let flush = match request {
+                    Request::Flush(flush) => flush,
+                    other => return Ok(Step::Ask(other)),
+                };
+                let mut patience = Patience::new("write a flush");
+                loop {
+                    match writer::write(&lake, &topic, (*flush).clone(), Utc::now()).await {
+                        Ok(written) => return Ok(Step::Written(written)),
+                        Err(error) => patience.bear(error).await?,
+                    }
+                }
+            })
+        })
+        .buffered(PARALLEL_FLUSHES)
+        .map(|joined| joined.map_err(|error| ArchiveError::Stopped(error.to_string()))?)
+}
+
+async fn commit(
+    committer: &mut Committer,
+    ready: Vec<Written>,
+    replies: &std::sync::mpsc::Sender<Reply>,
+) -> Result<(), ArchiveError> {
+    if ready.is_empty() {
+        return Ok(());
+    }
+    let flushes = ready.len();
+    let causes: Vec<_> = ready.iter().map(|written| written.flush.cause).collect();
+    let mut group = Group::from(ready);
+    let mut patience = Patience::new("commit to the lake");
+    let fates = loop {
+        match committer.commit(&mut group).await {
+            Ok(fates) => break fates,
+            Err(error) => patience.bear(error).await?,
+        }
+    };
+    tracing::debug!(flushes, ?causes, version = committer.version(), "committed");
+    let _ = replies.send(Reply::Settled {
+        fates,
+        flushes,
+        schema: committer.schema().clone(),
+        version: committer.version(),
+    });
+    Ok(())
+}
+
+async fn answer(committer: &mut Committer, request: Request) -> Result<Reply, ArchiveError> {
+    let mut patience = Patience::new("read the lake's marks");
+    loop {
+        match try_answer(committer, &request).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => patience.bear(error).await?,
+        }
+    }
+}
+
+async fn try_answer(committer: &mut Committer, request: &Request) -> Result<Reply, ArchiveError> {
+    match request {
+        Request::Marks(partitions) => committer.marks(partitions).await.map(Reply::Marks),
+        Request::Adopt(starts) => committer.adopt(starts).await.map(|()| Reply::Adopted),
+        Request::Resume(partitions) => committer.resume(partitions).await.map(Reply::Resumed),
+        Request::Flush(_) => Err(ArchiveError::Stopped("a flush was asked like a question".to_owned())),
+    }
+}

@@ -1,0 +1,68 @@
+//! A flush into Parquet files, one for each month of its events.
+
+use chrono::{DateTime, Utc};
+use deltalake_core::kernel::Add;
+use parquet::basic::Encoding;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use uuid::Uuid;
+
+use super::ArchiveError;
+use super::flush::Flush;
+use super::{ledger, month};
+use crate::event::{OFFSET, TIMESTAMP};
+use crate::lake::datafile::{self, NewFile, writer_properties};
+use crate::lake::{Lake, RAW_EVENTS};
+
+/// A flush whose files are in the store, for a commit to make them part of the table.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// What the files hold.
+    pub flush: Flush,
+    /// The files.
+    pub adds: Vec<Add>,
+}
+
+/// Writes the files of a flush.
+///
+/// # Errors
+/// [`ArchiveError::Lake`] where the store fails; nothing is part of the table then, and the same flush can be
+/// written again.
+pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -> Result<Written, ArchiveError> {
+    let id = Uuid::new_v4();
+    let mut adds = Vec::new();
+    if flush.rows.num_rows() > 0 {
+        for (month, batch) in month::split(&flush.rows)? {
+            let file = NewFile {
+                path: format!("{}/{}", month.folder(), file_name(now)),
+                partition_values: vec![
+                    ("year".to_owned(), month.year.to_string()),
+                    ("month".to_owned(), month.month.to_string()),
+                ],
+                tags: ledger::tags(id, topic, &flush.covered, &batch),
+                properties: properties(),
+                batch,
+            };
+            adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
+        }
+    }
+    Ok(Written { flush, adds })
+}
+
+fn file_name(now: DateTime<Utc>) -> String {
+    format!("wiki_events_{}_{}.parquet", now.format("%Y%m%d_%H%M%S"), Uuid::new_v4().simple())
+}
+
+/// Times and offsets grow by small steps, so they are stored as differences; everything else by dictionary, which
+/// Parquet gives up by itself where a column's values do not repeat.
+fn properties() -> WriterProperties {
+    [TIMESTAMP, OFFSET]
+        .into_iter()
+        .fold(writer_properties().set_statistics_enabled(EnabledStatistics::Chunk), |builder, name| {
+            let column = ColumnPath::new(vec![name.to_owned()]);
+            builder
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+        })
+        .build()
+}

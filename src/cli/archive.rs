@@ -1,0 +1,66 @@
+//! `lakebed archive`
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::progress::ArchiveBar;
+use super::{Format, output, stop};
+use crate::archive::{self, ArchiveReport, Job};
+use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings, LakeSettings};
+use crate::lake::Lake;
+
+/// Archive the topic into the lake, exactly once, until stopped
+///
+/// SIGTERM and SIGINT flush what was read, commit it, leave the group and exit 0. Where reading begins is what the
+/// lake says; the consumer group only shares the partitions out.
+#[derive(Debug, Args)]
+pub struct ArchiveCommand {
+    /// Stop by itself once all that the topic held at the start is archived
+    #[arg(long)]
+    until_end: bool,
+
+    /// What to print at the end
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+
+    #[command(flatten)]
+    kafka: KafkaSettings,
+    #[command(flatten)]
+    consumer: ConsumerSettings,
+    #[command(flatten)]
+    archive: ArchiveSettings,
+    #[command(flatten)]
+    lake: LakeSettings,
+}
+
+impl ArchiveCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`archive::ArchiveError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let lake = Lake::open(&self.lake)?;
+        let wish = stop::on_signal()?;
+        let job = Job {
+            kafka: self.kafka,
+            consumer: self.consumer,
+            archive: self.archive,
+            until_end: self.until_end,
+        };
+        let report = archive::run(job, lake, wish, Arc::new(ArchiveBar::new())).await?;
+        output::print(self.format, &report, |report| text(report, &self.lake.path))
+    }
+}
+
+fn text(report: &ArchiveReport, lake: &str) -> String {
+    let number = output::grouped;
+    format!(
+        "{} messages archived into {lake}: {} rows, {} in quarantine, {} without a value; raw_events is at version {}.",
+        number(report.messages),
+        number(report.rows),
+        number(report.quarantined),
+        number(report.tombstones),
+        report.lake_version,
+    )
+}

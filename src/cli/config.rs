@@ -1,0 +1,56 @@
+//! `lakebed config`
+
+use clap::{ArgMatches, Args, CommandFactory};
+
+use super::{Cli, Format, output};
+use crate::config::file::SettingsFile;
+use crate::config::report::{self, Setting};
+use crate::config::{
+    ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, PostgresSettings,
+};
+
+/// Show the settings in force and where each came from, secrets masked
+#[derive(Debug, Args)]
+pub struct ConfigCommand {
+    /// What to print
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+
+    #[command(flatten)]
+    kafka: KafkaSettings,
+    #[command(flatten)]
+    consumer: ConsumerSettings,
+    #[command(flatten)]
+    archive: ArchiveSettings,
+    #[command(flatten)]
+    lake: LakeSettings,
+    #[command(flatten)]
+    history: HistorySettings,
+    #[command(flatten)]
+    postgres: PostgresSettings,
+}
+
+impl ConfigCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written to.
+    pub fn run(&self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<()> {
+        let cli = Cli::command();
+        let settings = match (cli.find_subcommand("config"), matches.subcommand_matches("config")) {
+            (Some(command), Some(given)) => report::settings(command, given, file),
+            _ => Vec::new(),
+        };
+        output::print(self.format, &settings, |settings| text(settings))
+    }
+}
+
+fn text(settings: &Vec<Setting>) -> String {
+    let wide = |of: fn(&Setting) -> &str| settings.iter().map(|setting| of(setting).len()).max().unwrap_or_default();
+    let (names, values) = (wide(|setting| &setting.name), wide(|setting| setting.shown()).min(48));
+    settings
+        .iter()
+        .map(|setting| format!("{:names$}  {:values$}  {}", setting.name, setting.shown(), setting.source))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

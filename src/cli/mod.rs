@@ -1,0 +1,70 @@
+//! Commands and their flags; each command's file says what it takes and what it prints.
+
+mod archive;
+mod config;
+mod output;
+mod progress;
+mod stop;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::file::SettingsFile;
+
+pub use output::Format;
+
+/// The batch layer of a Lambda architecture in one binary: Wikipedia edits from Kafka into an exactly-once
+/// Parquet/Delta lake, and from the lake into five history tables.
+#[derive(Debug, Parser)]
+#[command(name = "lakebed", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Each setting is a flag or an environment variable, as its help shows; a settings file of NAME=value lines \
+(LAKEBED_CONFIG, else ./lakebed.env) sets what the environment does not. `lakebed config` shows what is in force.\n\
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.")]
+pub struct Cli {
+    /// How logs are written to stderr
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT", help_heading = "Logs")]
+    pub log_format: LogFormat,
+
+    /// The least severe level that is logged: error, warn, info, debug or trace
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true, value_name = "LEVEL", help_heading = "Logs")]
+    pub log_level: tracing::Level,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Archive(archive::ArchiveCommand),
+    Config(config::ConfigCommand),
+}
+
+impl Cli {
+    /// Reads the command line and the environment; wrong usage ends the process with exit code 2.
+    pub fn read() -> (Cli, ArgMatches) {
+        let matches = Cli::command().get_matches();
+        match Cli::from_arg_matches(&matches) {
+            Ok(cli) => (cli, matches),
+            Err(error) => error.exit(),
+        }
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The command's; [`crate::error::kind_of`] tells the kind.
+    pub async fn run(self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<()> {
+        match self.command {
+            Command::Archive(command) => command.run().await,
+            Command::Config(command) => command.run(matches, file),
+        }
+    }
+}

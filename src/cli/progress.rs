@@ -1,0 +1,40 @@
+//! Progress bars on a terminal's stderr; nothing where stderr is no terminal.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::archive::{ArchiveReport, Progress};
+
+/// A bar for an archiver.
+pub struct ArchiveBar(ProgressBar);
+
+impl ArchiveBar {
+    /// A bar that shows itself with the first figures.
+    pub fn new() -> ArchiveBar {
+        ArchiveBar(ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()))
+    }
+}
+
+impl Progress for ArchiveBar {
+    fn archived(&self, report: &ArchiveReport, total: Option<u64>) {
+        if let Some(total) = total {
+            show(&self.0, total);
+            self.0.set_position(report.messages.min(total));
+        }
+    }
+}
+
+impl Drop for ArchiveBar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A bar of `total` units, drawn where stderr is a terminal.
+pub fn show(bar: &ProgressBar, total: u64) {
+    if bar.is_hidden() {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len}  {per_sec}  {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
+    bar.set_length(total);
+}

@@ -1,0 +1,184 @@
+//! Rows as they are decoded.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+
+use super::Reason;
+use super::columns::{Cell, Column};
+use super::fields::{Field, Fields};
+use super::fit::{Rule, column_type, fit};
+use super::json::Kind;
+use super::rescue::Rescue;
+use super::schema::{CORE, ColumnType, EventSchema};
+use super::text::unescape;
+
+/// 2001-01-15, the day when Wikipedia began.
+const OLDEST: i64 = 979_516_800;
+/// How far clocks may differ.
+const DAY: i64 = 86_400;
+/// The text that a column of strings can hold.
+const MAX_TEXT: usize = i32::MAX as usize;
+/// The bytes that `_rescued`, `_partition` and `_offset` take in a row, apart from text.
+const OWN_WIDTH: usize = 5 + 4 + 8;
+/// The slot of `timestamp`.
+const TIMESTAMP: usize = 0;
+
+/// Rows decoded and not yet flushed.
+#[derive(Debug)]
+pub struct EventBuffer {
+    schema: EventSchema,
+    /// By slot.
+    rules: Vec<Rule>,
+    /// By slot.
+    columns: Vec<Column>,
+    rescued: Column,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    /// The bytes of all strings held.
+    text: usize,
+    /// The bytes that a row takes apart from its strings.
+    width: usize,
+    fields: Fields,
+    rescue: Rescue,
+    room: String,
+}
+
+impl EventBuffer {
+    /// An empty buffer for rows of this schema.
+    pub fn new(schema: EventSchema) -> Self {
+        Self {
+            rules: schema.columns().map(|(name, column_type)| Rule::of(name, column_type)).collect(),
+            columns: schema.columns().map(|(_, column_type)| Column::new(column_type)).collect(),
+            rescued: Column::new(ColumnType::String),
+            partitions: Vec::new(),
+            offsets: Vec::new(),
+            text: 0,
+            width: OWN_WIDTH + schema.columns().map(|(_, column_type)| column_type.width()).sum::<usize>(),
+            fields: Fields::new(&schema),
+            rescue: Rescue::default(),
+            room: String::new(),
+            schema,
+        }
+    }
+
+    /// Appends one row, or appends nothing and says why the message belongs in quarantine. `now` is in epoch seconds.
+    ///
+    /// Flush well before [`bytes`](Self::bytes) nears 2 GiB, where a column of strings ends: a message that could pass that
+    /// limit is refused as [`Reason::TooLarge`].
+    pub fn push(&mut self, message: &[u8], partition: i32, offset: i64, now: i64) -> Result<(), Reason> {
+        // No column takes more text from a message than the message has.
+        if self.text.saturating_add(message.len()) > MAX_TEXT {
+            return Err(Reason::TooLarge);
+        }
+        let text = simdutf8::basic::from_utf8(message).map_err(|_| Reason::NotJson)?;
+        self.fields.scan(text, &self.schema)?;
+        let timestamp = self.timestamp(text, now)?;
+
+        // The message is a row: nothing fails from here on.
+        let row = self.len();
+        self.columns[TIMESTAMP].append(row, Cell::Int64(timestamp));
+        self.partitions.push(partition);
+        self.offsets.push(offset);
+        self.rescue.clear();
+        for place in 0..self.fields.as_slice().len() {
+            self.append(self.fields.as_slice()[place], text, row);
+        }
+        if let Some(rescued) = self.rescue.finish() {
+            self.text += rescued.len();
+            self.rescued.append(row, Cell::String(rescued));
+        }
+        Ok(())
+    }
+
+    /// The number of rows held.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether no rows are held.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// About how many bytes of memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.text + self.len() * self.width
+    }
+
+    /// The columns known, those discovered since included.
+    pub fn schema(&self) -> &EventSchema {
+        &self.schema
+    }
+
+    /// Takes the rows as one batch of `schema().arrow_schema()`. The buffer is empty then and goes on with the same schema.
+    pub fn take(&mut self) -> RecordBatch {
+        let rows = self.len();
+        self.text = 0;
+        let mut columns: Vec<ArrayRef> = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
+        let own: [ArrayRef; 3] = [
+            self.rescued.finish(rows),
+            Arc::new(Int32Array::from(std::mem::take(&mut self.partitions))),
+            Arc::new(Int64Array::from(std::mem::take(&mut self.offsets))),
+        ];
+        columns.splice(CORE.len()..CORE.len(), own);
+        RecordBatch::try_new(self.schema.arrow_schema(), columns)
+            .expect("a batch of its schema") // invariant: every column has the type of its slot and was finished at `rows`
+    }
+
+    /// Goes on with another schema: the lake's moved on because another writer added columns.
+    ///
+    /// Only for an empty buffer. One that holds rows keeps its schema, and [`conform`](super::conform()) brings its batch to
+    /// the lake's.
+    pub fn adopt(&mut self, schema: EventSchema) {
+        debug_assert!(self.is_empty(), "a buffer that holds rows cannot change its schema");
+        if self.is_empty() {
+            *self = Self::new(schema);
+        }
+    }
+
+    /// The message's time in epoch seconds, if it lies within the bounds.
+    fn timestamp(&mut self, text: &str, now: i64) -> Result<i64, Reason> {
+        let value = self.fields.get(TIMESTAMP, text).filter(|value| value.kind != Kind::Null);
+        let value = value.ok_or(Reason::TimestampMissing)?;
+        match fit(Rule::Timestamp, value, &mut self.room) {
+            Some(Cell::Int64(time)) if time < OLDEST => Err(Reason::TimestampTooOld),
+            Some(Cell::Int64(time)) if time > now.saturating_add(DAY) => Err(Reason::TimestampInFuture),
+            Some(Cell::Int64(time)) => Ok(time),
+            _ => Err(Reason::TimestampInvalid),
+        }
+    }
+
+    /// Appends a field's value to its column, to a new column, or to what is rescued.
+    #[inline]
+    fn append(&mut self, field: Field, text: &str, row: usize) {
+        let value = field.value(text);
+        if value.kind == Kind::Null || field.slot() == Some(TIMESTAMP) {
+            return;
+        }
+        if let Some(slot) = field.slot().or_else(|| self.discover(&field, text))
+            && let Some(cell) = fit(self.rules[slot], value, &mut self.room)
+        {
+            if let Cell::String(text) = cell {
+                self.text += text.len();
+            }
+            self.columns[slot].append(row, cell);
+        } else {
+            self.rescue.add(field.key(text), value.text);
+        }
+    }
+
+    /// Makes a column for a field that has none, and returns its slot, if the table can hold it.
+    #[cold]
+    fn discover(&mut self, field: &Field, text: &str) -> Option<usize> {
+        let column_type = column_type(field.value(text), &mut self.room)?;
+        self.room.clear();
+        let name = unescape(field.name(text), &mut self.room).then_some(&self.room)?;
+        let slot = self.schema.add(name, column_type)?;
+        self.rules.push(Rule::of(name, column_type));
+        self.columns.push(Column::new(column_type));
+        self.fields.learn(name);
+        self.width += column_type.width();
+        Some(slot)
+    }
+}

@@ -1,0 +1,72 @@
+//! The event: a Kafka message's bytes in, columns out.
+//!
+//! One message is one JSON object and becomes one row of `raw_events`, or the [`Reason`] why it belongs in quarantine.
+//! Nothing here does I/O or reads a clock, and no bytes whatever make it panic.
+//!
+//! A message is read once: [`json`] checks the syntax while [`fields`] notes where each top-level value lies, [`fit`]
+//! decides whether a value suits its column, and [`columns`] appends it. What suits no column is kept by [`rescue`].
+//! [`decode`] ties these together; [`conform`] brings rows made under one schema to another.
+
+mod columns;
+mod conform;
+mod decode;
+mod fields;
+mod fit;
+mod json;
+mod number;
+mod rescue;
+mod schema;
+mod text;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use conform::conform;
+pub use decode::EventBuffer;
+pub use schema::{ColumnType, EventSchema, OFFSET, PARTITION, TIMESTAMP};
+
+/// Why a message makes no row and belongs in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Reason {
+    /// Not JSON (RFC 8259) in UTF-8; an empty message too.
+    #[error("the message is not JSON")]
+    NotJson,
+    /// JSON, but a list, a string, a number, a boolean or null.
+    #[error("the message is not a JSON object")]
+    NotAnObject,
+    /// No `timestamp`, or null.
+    #[error("the event has no timestamp")]
+    TimestampMissing,
+    /// A `timestamp` that is no point in time.
+    #[error("the event's timestamp is not a time")]
+    TimestampInvalid,
+    /// Before 2001-01-15, the day when Wikipedia began.
+    #[error("the event's timestamp lies before 2001-01-15")]
+    TimestampTooOld,
+    /// More than a day ahead of the clock.
+    #[error("the event's timestamp lies more than a day ahead")]
+    TimestampInFuture,
+    /// The buffer cannot hold the message's text: a column of strings ends at 2 GiB. Never seen by a caller that flushes
+    /// as [`EventBuffer::push`] asks.
+    #[error("the message does not fit in the buffer")]
+    TooLarge,
+}
+
+impl Reason {
+    /// The reason as the quarantine table and the metrics write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::NotJson => "not_json",
+            Reason::NotAnObject => "not_an_object",
+            Reason::TimestampMissing => "timestamp_missing",
+            Reason::TimestampInvalid => "timestamp_invalid",
+            Reason::TimestampTooOld => "timestamp_too_old",
+            Reason::TimestampInFuture => "timestamp_in_future",
+            Reason::TooLarge => "too_large",
+        }
+    }
+}

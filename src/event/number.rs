@@ -1,0 +1,163 @@
+//! Numbers and times as text, read exactly: no integer passes through a float.
+
+use chrono::DateTime;
+
+/// The integer that `text` writes as `-?[0-9]+`, if 64 bits hold it.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    // The standard library takes a plus sign too.
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}
+
+/// The integer that a JSON number stands for, if its value has no fraction and 64 bits hold it: `5.0`, `1.50e1`, `-0.0`.
+pub(super) fn whole(number: &str) -> Option<i64> {
+    let negative = number.starts_with('-');
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(e) => (&unsigned[..e], &unsigned[e + 1..]),
+        None => (unsigned, "0"),
+    };
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+
+    // The value is `digits` times ten to the power of `scale`, the zeros at both ends left out.
+    let digits = || before.bytes().chain(after.bytes());
+    let Some(first) = digits().position(|digit| digit != b'0') else { return Some(0) };
+    let zeros = digits().rev().position(|digit| digit != b'0').unwrap_or(0);
+    let count = before.len() + after.len() - first - zeros;
+    let scale = power(exponent).saturating_add(zeros as i64).saturating_sub(after.len() as i64);
+    let places = usize::try_from(scale).ok()?;
+    if count.saturating_add(places) > 19 {
+        return None;
+    }
+    let magnitude = digits().skip(first).take(count).fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+    let magnitude = magnitude * 10_i128.pow(places as u32);
+    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
+}
+
+/// The exponent that `text` writes as `[+-]?[0-9]+`; one that 64 bits cannot hold comes out as the nearest that they can.
+fn power(text: &str) -> i64 {
+    let limit = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    text.parse().unwrap_or(limit)
+}
+
+/// The float nearest to a JSON number, if that is finite.
+pub(super) fn double(number: &str) -> Option<f64> {
+    number.parse().ok().filter(|float: &f64| float.is_finite())
+}
+
+/// The float that is exactly this integer.
+pub(super) fn exact_double(integer: i64) -> Option<f64> {
+    let float = integer as f64;
+    (float as i128 == i128::from(integer)).then_some(float)
+}
+
+/// The integer that is exactly this float.
+pub(super) fn exact_integer(float: f64) -> Option<i64> {
+    // The cast saturates, and 2^63 as a float lies just beyond the integers.
+    let integer = float as i64;
+    (float as i128 == i128::from(integer) && float.fract() == 0.0).then_some(integer)
+}
+
+/// The epoch seconds of an RFC 3339 time; a fraction of a second is floored.
+pub(super) fn rfc3339(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("007", Some(7)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-9223372036854775809", None),
+            ("+5", None),
+            ("-", None),
+            ("", None),
+            (" 5", None),
+            ("5 ", None),
+            ("5.0", None),
+            ("--5", None),
+            ("٥", None),
+        ] {
+            assert_eq!(integer(text), expected, "{text:?}");
+        }
+        assert_eq!(integer(&("0".repeat(1000) + "5")), Some(5));
+    }
+
+    #[test]
+    fn whole_numbers() {
+        for (text, expected) in [
+            ("5.0", Some(5)),
+            ("1e3", Some(1000)),
+            ("1E+3", Some(1000)),
+            ("1.50e1", Some(15)),
+            ("-0.0", Some(0)),
+            ("-0e-99999999999999999999", Some(0)),
+            ("1500e-2", Some(15)),
+            ("1501e-2", None),
+            ("0.5", None),
+            ("0.1e1", Some(1)),
+            ("0.01e1", None),
+            ("9007199254740993.0", Some(9_007_199_254_740_993)),
+            ("9223372036854775807.000", Some(i64::MAX)),
+            ("922337203685477580.7e1", Some(i64::MAX)),
+            ("-9223372036854775808.0", Some(i64::MIN)),
+            ("9223372036854775808.0", None),
+            ("-9223372036854775809.0", None),
+            ("1e18", Some(1_000_000_000_000_000_000)),
+            ("1e19", None),
+            ("1e308", None),
+            ("1e99999999999999999999", None),
+            ("1e-99999999999999999999", None),
+            ("12", Some(12)),
+        ] {
+            assert_eq!(whole(text), expected, "{text:?}");
+        }
+        let zeros = "0".repeat(100_000);
+        assert_eq!(whole(&format!("1{zeros}e-100000")), Some(1));
+        assert_eq!(whole(&format!("0.{zeros}7e100001")), Some(7));
+        assert_eq!(whole(&format!("1.{zeros}1")), None);
+    }
+
+    #[test]
+    fn doubles() {
+        assert_eq!(double("1e308"), Some(1e308));
+        assert_eq!(double("1e400"), None);
+        assert_eq!(double("-1e400"), None);
+        assert_eq!(double("1e-400"), Some(0.0));
+        assert_eq!(exact_double(1 << 53), Some(9_007_199_254_740_992.0));
+        assert_eq!(exact_double((1 << 53) + 1), None);
+        assert_eq!(exact_double(i64::MAX), None);
+        assert_eq!(exact_double(i64::MIN), Some(-9_223_372_036_854_775_808.0));
+        assert_eq!(exact_integer(5.0), Some(5));
+        assert_eq!(exact_integer(-0.0), Some(0));
+        assert_eq!(exact_integer(5.5), None);
+        assert_eq!(exact_integer(9_223_372_036_854_775_808.0), None);
+        assert_eq!(exact_integer(-9_223_372_036_854_775_808.0), Some(i64::MIN));
+        assert_eq!(exact_integer(f64::NAN), None);
+        assert_eq!(exact_integer(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn times() {
+        for (text, expected) in [
+            ("2024-01-15T16:00:00Z", Some(1_705_334_400)),
+            ("2024-01-15T17:00:00+01:00", Some(1_705_334_400)),
+            ("2024-01-15T16:00:00.999999999Z", Some(1_705_334_400)),
+            ("1969-12-31T23:59:59.5Z", Some(-1)),
+            ("2016-12-31T23:59:60Z", Some(1_483_228_799)),
+            ("2024-01-15T16:00:00", None),
+            ("2024-01-15", None),
+            ("2024-02-30T00:00:00Z", None),
+            ("", None),
+        ] {
+            assert_eq!(rfc3339(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with Kafka, in words for the person who must act.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::error::{HasKind, Kind};
+
+/// What can go wrong with Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaFault {
+    /// A setting that the client library refuses.
+    #[error("Kafka's client refuses a setting: {0}; check the KAFKA_… variables")]
+    Settings(String),
+    /// No broker answered.
+    #[error("no Kafka broker answered at {brokers}: {reason}; check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL, and that the broker is up")]
+    Unreachable {
+        /// The brokers as they were named.
+        brokers: String,
+        /// The client's last words about them.
+        reason: String,
+    },
+    /// The broker refused the login, or its certificate was not trusted.
+    #[error("Kafka at {brokers} refused the connection: {reason}; check KAFKA_SASL_… and KAFKA_SSL_…")]
+    Refused {
+        /// The brokers as they were named.
+        brokers: String,
+        /// The client's words about it.
+        reason: String,
+    },
+    /// The topic is not there.
+    #[error("there is no topic {topic} at {brokers}; create it, or correct KAFKA_TOPIC")]
+    NoTopic {
+        /// The brokers as they were named.
+        brokers: String,
+        /// The topic.
+        topic: String,
+    },
+    /// A request failed.
+    #[error("Kafka failed to {what}: {reason}")]
+    Request {
+        /// What was asked of it.
+        what: &'static str,
+        /// The client's words about it.
+        reason: String,
+    },
+}
+
+impl KafkaFault {
+    /// A request's failure, with what else the client has noted about its connections.
+    pub fn of(brokers: &str, what: &'static str, error: &KafkaError, noted: Option<String>) -> KafkaFault {
+        let code = error.rdkafka_error_code();
+        let reason = match noted {
+            Some(noted) => format!("{error}: {noted}"),
+            None => error.to_string(),
+        };
+        let brokers = brokers.to_owned();
+        let login = ["authentication", "Authentication", "SSL handshake", "certificate", "SASL"]
+            .iter()
+            .any(|word| reason.contains(word));
+        match code {
+            _ if login => KafkaFault::Refused { brokers, reason },
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve,
+            ) => KafkaFault::Unreachable { brokers, reason },
+            _ => KafkaFault::Request { what, reason },
+        }
+    }
+}
+
+impl HasKind for KafkaFault {
+    fn kind(&self) -> Kind {
+        match self {
+            KafkaFault::Settings(_) | KafkaFault::Refused { .. } | KafkaFault::NoTopic { .. } => Kind::Configuration,
+            KafkaFault::Unreachable { .. } | KafkaFault::Request { .. } => Kind::Retry,
+        }
+    }
+}

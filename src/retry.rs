@@ -1,0 +1,41 @@
+//! Trying again what may succeed later.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use crate::error::{HasKind, Kind};
+
+/// Bears failures that pass, each with a longer wait.
+pub struct Patience {
+    what: &'static str,
+    waits: ExponentialBackoff,
+}
+
+impl Patience {
+    /// Patience for something that is tried until it works; `what` completes "could not …".
+    pub fn new(what: &'static str) -> Patience {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(10))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        Patience { what, waits }
+    }
+
+    /// Logs a failure and waits before the next try.
+    ///
+    /// # Errors
+    /// The failure itself, where its kind is not [`Kind::Retry`]: waiting does not mend it.
+    pub async fn bear<E: HasKind + Display>(&mut self, failure: E) -> Result<(), E> {
+        let wait = match self.waits.next() {
+            Some(wait) if failure.kind() == Kind::Retry => wait,
+            _ => return Err(failure),
+        };
+        tracing::warn!(error = %failure, "could not {}; trying again in {} ms", self.what, wait.as_millis());
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}

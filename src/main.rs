@@ -34,9 +34,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn start_logs(format: LogFormat, level: tracing::Level) {
     let quiet = if level >= tracing::Level::DEBUG { "info" } else { "off" };
     let filter = EnvFilter::new(format!("{quiet},lakebed={level}"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Json => logs.json().flatten_event(true).init(),
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Text => logs
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .init(),
     }
 }

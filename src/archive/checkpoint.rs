@@ -61,8 +61,8 @@ pub fn standings(mark: Option<i64>, ranges: &[Range<i64>]) -> Vec<Standing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use Standing::{Covered, Next, Superseded};
+    use proptest::prelude::*;
 
     #[test]
     fn truth_table() {

@@ -15,14 +15,21 @@ pub const PARTITION_COLUMNS: [&str; 2] = ["year", "month"];
 pub fn new_table(events: &EventSchema) -> SchemaRef {
     let folder = PARTITION_COLUMNS.map(|name| Arc::new(Field::new(name, DataType::Int32, true)));
     let events = events.arrow_schema();
-    Arc::new(Schema::new(events.fields().iter().cloned().chain(folder).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        events.fields().iter().cloned().chain(folder).collect::<Vec<_>>(),
+    ))
 }
 
 /// The table's columns in their present order, those that only the events have last.
 pub fn extended(table: &SchemaRef, events: &EventSchema) -> SchemaRef {
     let events = events.arrow_schema();
-    let added = events.fields().iter().filter(|field| table.field_with_name(field.name()).is_err());
-    Arc::new(Schema::new(table.fields().iter().chain(added).cloned().collect::<Vec<_>>()))
+    let added = events
+        .fields()
+        .iter()
+        .filter(|field| table.field_with_name(field.name()).is_err());
+    Arc::new(Schema::new(
+        table.fields().iter().chain(added).cloned().collect::<Vec<_>>(),
+    ))
 }
 
 /// The columns that events are decoded into, for a table that is there.

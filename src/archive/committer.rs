@@ -6,8 +6,8 @@
 //! neither them nor rows for them again. A mark of the quarantine that moved by another's hand since then voids what
 //! was read, as a mark of raw_events does.
 //!
-//! Files that no commit names are left where they are. Deleting one would need the certainty that no commit names it,
-//! which a commit whose answer was lost does not give.
+//! A file that a commit does not name after all is left where it is: whether a commit whose answer was lost names it is
+//! not known at that time. [`Committer::sweep`] deletes it once that is certain.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -21,6 +21,7 @@ use super::checkpoint::{Standing, standings};
 use super::columns;
 use super::flush::Covered;
 use super::quarantine::{self, Rejected};
+use super::sweep;
 use super::writer::{self, Written};
 use crate::event::{EventSchema, conform};
 use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
@@ -68,6 +69,7 @@ pub struct Committer {
     quarantine: TableWriter,
     schema: EventSchema,
     quarantined: HashMap<i32, Quarantined>,
+    litter: bool,
 }
 
 /// What this committer knows of a partition's quarantine.
@@ -100,6 +102,7 @@ impl Committer {
             quarantine,
             schema,
             quarantined: HashMap::new(),
+            litter: true,
         })
     }
 
@@ -200,6 +203,38 @@ impl Committer {
         }
     }
 
+    /// Whether files may lie about that no commit will ever name: those of a process that died before this one, or of
+    /// flushes that were superseded.
+    pub fn has_litter(&self) -> bool {
+        self.litter
+    }
+
+    /// Deletes the files that no commit can name any more ([`sweep`]).
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn sweep(&mut self) -> Result<(), ArchiveError> {
+        self.refresh().await?;
+        let candidates = sweep::candidates(&self.lake, &self.topic).await?;
+        let mut left = false;
+        for (file, starts) in candidates {
+            let mut dead = false;
+            for (partition, start) in starts {
+                dead |= self
+                    .events
+                    .mark(&self.app_id(partition))
+                    .await?
+                    .is_some_and(|mark| mark > start);
+            }
+            if dead {
+                sweep::delete(&self.lake, &file).await?;
+            }
+            left |= !dead;
+        }
+        self.litter = left;
+        Ok(())
+    }
+
     async fn refresh(&mut self) -> Result<(), ArchiveError> {
         self.quarantine.refresh().await?;
         let before = self.events.version();
@@ -234,7 +269,11 @@ impl Committer {
     /// The partitions of each flush that come next in the lake; notes what became of the others.
     async fn judge(&mut self, group: &mut Group) -> Result<Vec<HashSet<i32>>, ArchiveError> {
         let mut next = vec![HashSet::new(); group.written.len()];
-        let partitions: HashSet<i32> = group.written.iter().flat_map(|written| written.flush.covered.keys().copied()).collect();
+        let partitions: HashSet<i32> = group
+            .written
+            .iter()
+            .flat_map(|written| written.flush.covered.keys().copied())
+            .collect();
         for partition in partitions {
             let parts: Vec<(usize, Covered)> = group
                 .written
@@ -251,7 +290,10 @@ impl Committer {
                         next[index].insert(partition);
                     }
                     Standing::Covered => group.fates.push((partition, Fate::Archived(covered))),
-                    Standing::Next | Standing::Superseded => group.fates.push((partition, Fate::Superseded(covered))),
+                    Standing::Next | Standing::Superseded => {
+                        self.litter = true;
+                        group.fates.push((partition, Fate::Superseded(covered)));
+                    }
                 }
             }
         }
@@ -276,7 +318,11 @@ impl Committer {
             .written
             .iter()
             .flat_map(|written| &written.flush.rejected)
-            .filter(|row| self.quarantined.get(&row.partition).is_some_and(|known| row.offset >= known.written_to))
+            .filter(|row| {
+                self.quarantined
+                    .get(&row.partition)
+                    .is_some_and(|known| row.offset >= known.written_to)
+            })
             .collect();
         if rejected.is_empty() {
             return Ok(CommitOutcome::Committed(self.quarantine.version()));
@@ -284,14 +330,20 @@ impl Committer {
         let add = quarantine::write(&self.lake, &self.topic, &rejected, Utc::now()).await?;
         let partitions: HashSet<i32> = rejected.iter().map(|row| row.partition).collect();
         let mut marks = Vec::new();
-        for (partition, end) in ends(group).into_iter().filter(|(partition, _)| partitions.contains(partition)) {
+        for (partition, end) in ends(group)
+            .into_iter()
+            .filter(|(partition, _)| partitions.contains(partition))
+        {
             let known = self.quarantined.entry(partition).or_default();
             // A mark that a superseded member left further ahead must stay: its rows are there.
             let mark = known.mark.map_or(end, |mark| mark.max(end));
             known.attempted = Some(mark);
             marks.push((partition, mark, end));
         }
-        let named = marks.iter().map(|(partition, mark, _)| (self.app_id(*partition), *mark)).collect();
+        let named = marks
+            .iter()
+            .map(|(partition, mark, _)| (self.app_id(*partition), *mark))
+            .collect();
         let outcome = self.quarantine.commit(vec![Action::Add(add)], named, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
             for (partition, mark, end) in marks {
@@ -307,17 +359,24 @@ impl Committer {
     }
 
     async fn commit_events(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {
-        let schema = group
-            .written
-            .iter()
-            .fold(self.schema.clone(), |schema, written| schema.merged(&written.flush.schema).unwrap_or(schema));
+        let schema = group.written.iter().fold(self.schema.clone(), |schema, written| {
+            schema.merged(&written.flush.schema).unwrap_or(schema)
+        });
         let mut actions = Vec::new();
         if schema.extra().len() > self.schema.extra().len() {
             let table = columns::extended(self.events.schema(), &schema);
             actions.push(self.events.schema_change(&table)?);
         }
-        actions.extend(group.written.iter().flat_map(|written| written.adds.iter().cloned().map(Action::Add)));
-        let marks = ends(group).into_iter().map(|(partition, end)| (self.app_id(partition), end)).collect();
+        actions.extend(
+            group
+                .written
+                .iter()
+                .flat_map(|written| written.adds.iter().cloned().map(Action::Add)),
+        );
+        let marks = ends(group)
+            .into_iter()
+            .map(|(partition, end)| (self.app_id(partition), end))
+            .collect();
         let outcome = self.events.commit(actions, marks, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
             self.schema = schema;

@@ -14,8 +14,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::{KafkaFault, Notes, client_config};
 use super::Job;
+use crate::kafka::{KafkaFault, Notes, client_config};
 
 /// A consumer that is a member of the group.
 pub type Member = BaseConsumer<MemberContext>;
@@ -44,7 +44,10 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
     config
         .set("group.id", &job.consumer.group)
         .set("session.timeout.ms", job.consumer.session_timeout_ms.to_string())
-        .set("heartbeat.interval.ms", (job.consumer.session_timeout_ms / 10).clamp(100, 3000).to_string())
+        .set(
+            "heartbeat.interval.ms",
+            (job.consumer.session_timeout_ms / 10).clamp(100, 3000).to_string(),
+        )
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -96,7 +99,10 @@ pub struct MemberContext {
 impl MemberContext {
     /// The next thing that the group wants.
     pub fn next_rebalance(&self) -> Option<Rebalance> {
-        self.rebalances.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front()
+        self.rebalances
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .pop_front()
     }
 }
 
@@ -115,7 +121,11 @@ impl ConsumerContext for MemberContext {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.leaving.load(Ordering::Relaxed) {
-            let answer = if assign { take(member, list) } else { give_back(member, list) };
+            let answer = if assign {
+                take(member, list)
+            } else {
+                give_back(member, list)
+            };
             tracing::debug!(?answer, "leaving the group");
             return;
         }
@@ -127,6 +137,9 @@ impl ConsumerContext for MemberContext {
                 lost: member.assignment_lost(),
             }
         };
-        self.rebalances.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push_back(event);
+        self.rebalances
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push_back(event);
     }
 }

@@ -66,9 +66,9 @@ pub fn tags(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>, file: &R
         (LEDGER_TAG, serde_json::to_string(&ledger)),
         (HOURS_TAG, serde_json::to_string(&hours(file))),
     ]
-        .into_iter()
-        .filter_map(|(name, text)| Some((name.to_owned(), text.ok()?)))
-        .collect()
+    .into_iter()
+    .filter_map(|(name, text)| Some((name.to_owned(), text.ok()?)))
+    .collect()
 }
 
 fn hours(file: &RecordBatch) -> BTreeSet<i64> {

@@ -22,6 +22,8 @@ mod quarantine;
 mod report;
 mod source;
 mod starts;
+mod sweep;
+mod trouble;
 mod writer;
 
 use std::sync::Arc;
@@ -61,9 +63,13 @@ pub async fn run(
     let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
     let committer = committer::Committer::open(&lake, &job.kafka.topic, max_columns).await?;
     let schema = committer.schema().clone();
-    let (pipeline, replies) = pipeline::start(lake, job.kafka.topic.clone(), committer);
-    let source = tokio::task::spawn_blocking(move || source::run(&job, schema, pipeline, replies, &stop, &*progress));
-    source.await.map_err(|error| ArchiveError::Stopped(error.to_string()))?
+    let (ends, pipeline) = pipeline::start(lake, job.kafka.topic.clone(), committer);
+    let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, &stop, &*progress));
+    let report = source.await.map_err(|error| ArchiveError::Stopped(error.to_string()))?;
+    pipeline
+        .await
+        .map_err(|error| ArchiveError::Stopped(error.to_string()))?;
+    report
 }
 
 /// What can go wrong while archiving.
@@ -110,7 +116,9 @@ pub enum ArchiveError {
         partition: i32,
     },
     /// The archiver had to stop before all that it had read was in the lake.
-    #[error("stopped with {messages} messages read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again")]
+    #[error(
+        "stopped with {messages} messages read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
+    )]
     Unflushed {
         /// How many.
         messages: u64,
@@ -130,7 +138,9 @@ impl HasKind for ArchiveError {
         match self {
             ArchiveError::Lake(error) => error.kind(),
             ArchiveError::Kafka(error) => error.kind(),
-            ArchiveError::OffsetsGone { .. } | ArchiveError::TopicRecreated { .. } | ArchiveError::NoMark { .. } => Kind::Data,
+            ArchiveError::OffsetsGone { .. } | ArchiveError::TopicRecreated { .. } | ArchiveError::NoMark { .. } => {
+                Kind::Data
+            }
             ArchiveError::Unflushed { .. } => Kind::Retry,
             ArchiveError::Arrow(_) | ArchiveError::Stopped(_) => Kind::Bug,
         }

@@ -39,7 +39,10 @@ impl Month {
 /// # Errors
 /// Arrow's, where rows cannot be taken, which is a bug.
 pub fn split(rows: &RecordBatch) -> Result<Vec<(Month, RecordBatch)>, ArrowError> {
-    let Some(timestamps) = rows.column_by_name(TIMESTAMP).and_then(|column| column.as_primitive_opt::<Int64Type>()) else {
+    let Some(timestamps) = rows
+        .column_by_name(TIMESTAMP)
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+    else {
         return Err(ArrowError::SchemaError(format!("rows without a column {TIMESTAMP}")));
     };
     let mut months: Vec<(Month, Vec<u32>)> = Vec::new();

@@ -4,10 +4,12 @@
 //! they were read.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::ArchiveError;
 use super::committer::{Committer, Fate, Group, Resume};
@@ -21,6 +23,9 @@ use crate::retry::Patience;
 const PARALLEL_FLUSHES: usize = 2;
 /// Flushes that one commit takes at most.
 const GROUP: usize = 64;
+
+/// The least time between two looks for litter, each of which lists the table's folder.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(60);
 
 /// What the reading thread asks for.
 #[derive(Debug)]
@@ -59,21 +64,29 @@ pub enum Reply {
     Failed(ArchiveError),
 }
 
-/// Starts the pipeline; it ends when the sender is dropped, or with [`Reply::Failed`].
-pub fn start(
-    lake: Lake,
-    topic: String,
-    committer: Committer,
-) -> (mpsc::Sender<Request>, std::sync::mpsc::Receiver<Reply>) {
+/// The reading thread's ends of the pipeline.
+pub struct Ends {
+    /// Takes what it asks for; the pipeline ends once this is dropped.
+    pub requests: mpsc::Sender<Request>,
+    /// Gives what it is told.
+    pub replies: std::sync::mpsc::Receiver<Reply>,
+}
+
+/// Starts the pipeline; the task ends once the requests' sender is dropped, or with [`Reply::Failed`].
+pub fn start(lake: Lake, topic: String, committer: Committer) -> (Ends, JoinHandle<()>) {
     let (requests, incoming) = mpsc::channel(PARALLEL_FLUSHES);
     let (replies, outgoing) = std::sync::mpsc::channel();
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         if let Err(error) = serve(lake, topic, committer, incoming, &replies).await {
             // Nobody listens any more where the reading thread has ended before.
             let _ = replies.send(Reply::Failed(error));
         }
     });
-    (requests, outgoing)
+    let ends = Ends {
+        requests,
+        replies: outgoing,
+    };
+    (ends, task)
 }
 
 /// A request whose files, if it has any, are written.
@@ -89,6 +102,7 @@ async fn serve(
     mut incoming: mpsc::Receiver<Request>,
     replies: &std::sync::mpsc::Sender<Reply>,
 ) -> Result<(), ArchiveError> {
+    let mut swept: Option<Instant> = None;
     let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
     let mut steps = std::pin::pin!(written(lake, topic, requests).ready_chunks(GROUP));
     while let Some(chunk) = steps.next().await {
@@ -104,6 +118,13 @@ async fn serve(
             }
         }
         commit(&mut committer, ready, replies).await?;
+        if committer.has_litter() && swept.is_none_or(|swept| swept.elapsed() >= BETWEEN_SWEEPS) {
+            tidy(&mut committer).await;
+            swept = Some(Instant::now());
+        }
+    }
+    if committer.has_litter() {
+        tidy(&mut committer).await;
     }
     Ok(())
 }
@@ -162,6 +183,13 @@ async fn commit(
         version: committer.version(),
     });
     Ok(())
+}
+
+/// Litter harms nobody who reads the table, so that it could not be swept is no reason to stop.
+async fn tidy(committer: &mut Committer) {
+    if let Err(error) = committer.sweep().await {
+        tracing::warn!(%error, "files that no commit names were not swept; the next commit tries again");
+    }
 }
 
 async fn answer(committer: &mut Committer, request: Request) -> Result<Reply, ArchiveError> {

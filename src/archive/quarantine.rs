@@ -45,7 +45,10 @@ pub fn schema() -> SchemaRef {
         column("key", DataType::Binary),
         column("value", DataType::Binary),
         column("reason", DataType::Utf8),
-        column("archived_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        column(
+            "archived_at",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ),
     ]))
 }
 
@@ -60,7 +63,11 @@ pub async fn write(
     archived_at: DateTime<Utc>,
 ) -> Result<Add, ArchiveError> {
     let file = NewFile {
-        path: format!("quarantine_{}_{}.parquet", archived_at.format("%Y%m%d_%H%M%S"), Uuid::new_v4().simple()),
+        path: format!(
+            "quarantine_{}_{}.parquet",
+            archived_at.format("%Y%m%d_%H%M%S"),
+            Uuid::new_v4().simple()
+        ),
         partition_values: Vec::new(),
         tags: Vec::new(),
         batch: batch(topic, rejected, archived_at)?,
@@ -83,7 +90,11 @@ pub async fn read(lake: &Lake, topic: &str, partition: i32, from: i64) -> Result
             place: file.path.to_string(),
             reason,
         };
-        let object = lake.store().get(&file.path).await.map_err(|error| fault(error.to_string()))?;
+        let object = lake
+            .store()
+            .get(&file.path)
+            .await
+            .map_err(|error| fault(error.to_string()))?;
         let bytes = object.bytes().await.map_err(|error| fault(error.to_string()))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(ParquetRecordBatchReaderBuilder::build)
@@ -102,8 +113,12 @@ fn batch(topic: &str, rejected: &[&Rejected], archived_at: DateTime<Utc>) -> Res
         Arc::new(Int32Array::from_iter_values(rejected.iter().map(|row| row.partition))),
         Arc::new(Int64Array::from_iter_values(rejected.iter().map(|row| row.offset))),
         Arc::new(BinaryArray::from_iter(rejected.iter().map(|row| row.key.as_deref()))),
-        Arc::new(BinaryArray::from_iter_values(rejected.iter().map(|row| row.value.as_slice()))),
-        Arc::new(StringArray::from_iter_values(rejected.iter().map(|row| row.reason.as_str()))),
+        Arc::new(BinaryArray::from_iter_values(
+            rejected.iter().map(|row| row.value.as_slice()),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            rejected.iter().map(|row| row.reason.as_str()),
+        )),
         Arc::new(archived_at.with_timezone("UTC")),
     ];
     RecordBatch::try_new(schema(), columns)
@@ -111,9 +126,15 @@ fn batch(topic: &str, rejected: &[&Rejected], archived_at: DateTime<Utc>) -> Res
 
 fn offsets(batch: &RecordBatch, topic: &str, partition: i32, from: i64) -> HashSet<i64> {
     let (Some(topics), Some(partitions), Some(offsets)) = (
-        batch.column_by_name("topic").and_then(|column| column.as_string_opt::<i32>()),
-        batch.column_by_name("partition").and_then(|column| column.as_primitive_opt::<Int32Type>()),
-        batch.column_by_name("offset").and_then(|column| column.as_primitive_opt::<Int64Type>()),
+        batch
+            .column_by_name("topic")
+            .and_then(|column| column.as_string_opt::<i32>()),
+        batch
+            .column_by_name("partition")
+            .and_then(|column| column.as_primitive_opt::<Int32Type>()),
+        batch
+            .column_by_name("offset")
+            .and_then(|column| column.as_primitive_opt::<Int64Type>()),
     ) else {
         return HashSet::new();
     };

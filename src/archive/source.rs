@@ -16,8 +16,9 @@ use super::buffer::{Buffer, Limits, Message};
 use super::committer::Fate;
 use super::flush::Cause;
 use super::group::{self, Member, Rebalance};
-use super::pipeline::{Reply, Request};
+use super::pipeline::{Ends, Reply, Request};
 use super::starts;
+use super::trouble::Trouble;
 use super::{ArchiveError, ArchiveReport, Job, Progress};
 use crate::event::EventSchema;
 use crate::kafka::{KafkaFault, Probe};
@@ -39,22 +40,29 @@ const ENDS_WAIT: Duration = Duration::from_millis(500);
 pub fn run(
     job: &Job,
     schema: EventSchema,
-    pipeline: mpsc::Sender<Request>,
-    replies: std::sync::mpsc::Receiver<Reply>,
+    ends: Ends,
     stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<ArchiveReport, ArchiveError> {
     let probe = Probe::new(&job.kafka)?;
     let partitions = probe.partitions()?;
-    let ends = if job.until_end {
+    let topic_ends = if job.until_end {
         let watermarks = probe.watermarks(&partitions)?;
-        Some(watermarks.into_iter().map(|(partition, marks)| (partition, marks.high)).collect())
+        Some(
+            watermarks
+                .into_iter()
+                .map(|(partition, marks)| (partition, marks.high))
+                .collect(),
+        )
     } else {
         None
     };
     let limits = Limits {
         messages: u64::from(job.archive.batch_size),
-        bytes: usize::try_from(job.archive.memory_budget_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20) / 8,
+        bytes: usize::try_from(job.archive.memory_budget_mb)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(1 << 20)
+            / 8,
         wait: job.archive.timeout(),
     };
     let mut source = Source {
@@ -62,18 +70,19 @@ pub fn run(
         probe,
         member: group::join(job)?,
         buffer: Buffer::new(schema, limits),
-        pipeline,
+        pipeline: ends.requests,
         outbox: VecDeque::new(),
-        replies,
+        replies: ends.replies,
         turn: Turn::Read,
         resets: BTreeSet::new(),
         sent: 0,
         settled: 0,
-        ends,
+        ends: topic_ends,
         ends_asked: None,
         total: 0,
         blocked_since: None,
         paused: false,
+        trouble: Trouble::default(),
         stopping_since: None,
         report: ArchiveReport::default(),
         progress,
@@ -100,6 +109,7 @@ struct Source<'a> {
     total: u64,
     blocked_since: Option<Instant>,
     paused: bool,
+    trouble: Trouble,
     stopping_since: Option<Instant>,
     report: ArchiveReport,
     progress: &'a dyn Progress,
@@ -222,6 +232,7 @@ impl Source<'_> {
             let fault = match self.member.poll(wait) {
                 None => return Ok(()),
                 Some(Ok(message)) => {
+                    self.trouble.passed(arrived);
                     let message = Message {
                         partition: message.partition(),
                         offset: message.offset(),
@@ -248,7 +259,9 @@ impl Source<'_> {
         if !self.paused {
             tracing::warn!("the lake takes nothing: reading is paused until it does; no message is lost meanwhile");
             let all = self.assignment()?;
-            self.member.pause(&all).map_err(|error| self.fault("pause partitions", &error))?;
+            self.member
+                .pause(&all)
+                .map_err(|error| self.fault("pause partitions", &error))?;
             self.paused = true;
         }
         Ok(())
@@ -258,19 +271,24 @@ impl Source<'_> {
         if self.paused {
             tracing::info!("the lake takes data again: reading goes on");
             let all = self.assignment()?;
-            self.member.resume(&all).map_err(|error| self.fault("resume partitions", &error))?;
+            self.member
+                .resume(&all)
+                .map_err(|error| self.fault("resume partitions", &error))?;
             self.paused = false;
         }
         Ok(())
     }
 
     fn assignment(&self) -> Result<TopicPartitionList, ArchiveError> {
-        self.member.assignment().map_err(|error| self.fault("name the assigned partitions", &error))
+        self.member
+            .assignment()
+            .map_err(|error| self.fault("name the assigned partitions", &error))
     }
 
     fn hear_fault(&mut self, fault: &KafkaError, arrived: Instant) -> Result<(), ArchiveError> {
         match fault {
             KafkaError::PartitionEOF(partition) => {
+                self.trouble.passed(arrived);
                 // Behind its end a topic may hold offsets that no reader sees: control records, aborted messages.
                 if let Some(end) = self.ends.as_ref().and_then(|ends| ends.get(partition)) {
                     self.buffer.skip_to(*partition, *end, arrived);
@@ -278,9 +296,7 @@ impl Source<'_> {
                 Ok(())
             }
             KafkaError::MessageConsumptionFatal(_) => Err(self.fault("keep this member in the group", fault)),
-            KafkaError::MessageConsumption(
-                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            ) => {
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 let positions = self.buffer.positions().collect();
                 starts::check(&self.probe, &self.job.kafka.topic, &positions)
             }
@@ -299,8 +315,8 @@ impl Source<'_> {
             }
             .into()),
             _ => {
-                let noted = self.member.context().notes.take();
-                tracing::warn!(error = %fault, noted, "Kafka has trouble; reading goes on when it has passed");
+                let reason = self.member.context().notes.take().unwrap_or_else(|| fault.to_string());
+                self.trouble.note(&reason, arrived);
                 Ok(())
             }
         }
@@ -314,7 +330,11 @@ impl Source<'_> {
     fn take_turn(&mut self) -> Result<(), ArchiveError> {
         match &self.turn {
             Turn::Read => self.next_turn(),
-            Turn::Draining { partitions, sent, since } if self.settled >= *sent || since.elapsed() > REVOKE_WAIT => {
+            Turn::Draining {
+                partitions,
+                sent,
+                since,
+            } if self.settled >= *sent || since.elapsed() > REVOKE_WAIT => {
                 let partitions = partitions.clone();
                 self.turn = Turn::Read;
                 self.commit_group_offsets(CommitMode::Async)?;
@@ -331,12 +351,20 @@ impl Source<'_> {
                 self.turn = Turn::Assigned(partitions);
             }
             Some(Rebalance::Revoke { partitions, lost: true }) => {
-                tracing::warn!(?partitions, "the group gave partitions to others; what was read of them is dropped");
+                tracing::warn!(
+                    ?partitions,
+                    "the group gave partitions to others; what was read of them is dropped"
+                );
                 self.give_back(&partitions)?;
             }
-            Some(Rebalance::Revoke { partitions, lost: false }) => {
+            Some(Rebalance::Revoke {
+                partitions,
+                lost: false,
+            }) => {
                 let list = self.list(partitions.iter().map(|partition| (*partition, Offset::Invalid)))?;
-                self.member.pause(&list).map_err(|error| self.fault("pause partitions", &error))?;
+                self.member
+                    .pause(&list)
+                    .map_err(|error| self.fault("pause partitions", &error))?;
                 self.cut(Cause::Revoked);
                 self.turn = Turn::Draining {
                     partitions,
@@ -382,14 +410,26 @@ impl Source<'_> {
     fn hear(&mut self, reply: Reply) -> Result<(), ArchiveError> {
         match (reply, std::mem::replace(&mut self.turn, Turn::Read)) {
             (Reply::Failed(error), _) => return Err(error),
-            (Reply::Settled { fates, flushes, schema, version }, turn) => {
+            (
+                Reply::Settled {
+                    fates,
+                    flushes,
+                    schema,
+                    version,
+                },
+                turn,
+            ) => {
                 self.turn = turn;
                 self.settled += u64::try_from(flushes).unwrap_or(u64::MAX);
                 self.settle(fates, version)?;
                 self.buffer.adopt(schema);
             }
             (Reply::Marks(marks), Turn::Assigned(partitions)) => {
-                let unseen: Vec<i32> = marks.iter().filter(|(_, mark)| mark.is_none()).map(|(partition, _)| *partition).collect();
+                let unseen: Vec<i32> = marks
+                    .iter()
+                    .filter(|(_, mark)| mark.is_none())
+                    .map(|(partition, _)| *partition)
+                    .collect();
                 if partitions.iter().any(|partition| unseen.contains(partition)) {
                     let known = unseen.len() < marks.len();
                     let starts = starts::first(&self.probe, &unseen, known, self.job.consumer.auto_offset_reset)?;
@@ -405,7 +445,10 @@ impl Source<'_> {
                 self.turn = Turn::Resuming;
             }
             (Reply::Resumed(resumes), Turn::Resuming) => {
-                let marks: BTreeMap<i32, i64> = resumes.iter().map(|(partition, resume)| (*partition, resume.mark)).collect();
+                let marks: BTreeMap<i32, i64> = resumes
+                    .iter()
+                    .map(|(partition, resume)| (*partition, resume.mark))
+                    .collect();
                 starts::check(&self.probe, &self.job.kafka.topic, &marks)?;
                 for (partition, resume) in resumes {
                     let end = self.ends.as_ref().and_then(|ends| ends.get(&partition)).copied();
@@ -413,7 +456,11 @@ impl Source<'_> {
                     self.buffer.begin(partition, resume.mark, resume.quarantined);
                 }
                 tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
-                let list = self.list(marks.into_iter().map(|(partition, mark)| (partition, Offset::Offset(mark))))?;
+                let list = self.list(
+                    marks
+                        .into_iter()
+                        .map(|(partition, mark)| (partition, Offset::Offset(mark))),
+                )?;
                 group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
             }
             (Reply::Resumed(resumes), Turn::Resetting) => {
@@ -426,9 +473,10 @@ impl Source<'_> {
                 }
             }
             (Reply::Marks(marks), Turn::Ending) => {
-                let reached = self.ends.iter().flatten().all(|(partition, end)| {
-                    marks.get(partition).copied().flatten().is_some_and(|mark| mark >= *end)
-                });
+                let reached =
+                    self.ends.iter().flatten().all(|(partition, end)| {
+                        marks.get(partition).copied().flatten().is_some_and(|mark| mark >= *end)
+                    });
                 if reached {
                     self.begin_to_stop();
                 }
@@ -459,7 +507,8 @@ impl Source<'_> {
             version,
             "archived"
         );
-        self.progress.archived(&self.report, self.ends.is_some().then_some(self.total));
+        self.progress
+            .archived(&self.report, self.ends.is_some().then_some(self.total));
         self.commit_group_offsets(CommitMode::Async)
     }
 

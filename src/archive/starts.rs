@@ -13,7 +13,12 @@ use crate::kafka::Probe;
 ///
 /// # Errors
 /// [`ArchiveError::Kafka`] where no broker answers.
-pub fn first(probe: &Probe, unseen: &[i32], topic_is_known: bool, reset: OffsetReset) -> Result<BTreeMap<i32, i64>, ArchiveError> {
+pub fn first(
+    probe: &Probe,
+    unseen: &[i32],
+    topic_is_known: bool,
+    reset: OffsetReset,
+) -> Result<BTreeMap<i32, i64>, ArchiveError> {
     let watermarks = probe.watermarks(unseen)?;
     let earliest = topic_is_known || reset == OffsetReset::Earliest;
     let held: i64 = watermarks.values().map(|marks| marks.high - marks.low).sum();

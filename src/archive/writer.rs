@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Add;
 use parquet::basic::Encoding;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
@@ -33,14 +34,15 @@ pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -
     let mut adds = Vec::new();
     if flush.rows.num_rows() > 0 {
         for (month, batch) in month::split(&flush.rows)? {
+            let tags = ledger::tags(id, topic, &flush.covered, &batch);
             let file = NewFile {
                 path: format!("{}/{}", month.folder(), file_name(now)),
                 partition_values: vec![
                     ("year".to_owned(), month.year.to_string()),
                     ("month".to_owned(), month.month.to_string()),
                 ],
-                tags: ledger::tags(id, topic, &flush.covered, &batch),
-                properties: properties(),
+                properties: properties(&tags),
+                tags,
                 batch,
             };
             adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
@@ -50,15 +52,26 @@ pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -
 }
 
 fn file_name(now: DateTime<Utc>) -> String {
-    format!("wiki_events_{}_{}.parquet", now.format("%Y%m%d_%H%M%S"), Uuid::new_v4().simple())
+    format!(
+        "wiki_events_{}_{}.parquet",
+        now.format("%Y%m%d_%H%M%S"),
+        Uuid::new_v4().simple()
+    )
 }
 
 /// Times and offsets grow by small steps, so they are stored as differences; everything else by dictionary, which
-/// Parquet gives up by itself where a column's values do not repeat.
-fn properties() -> WriterProperties {
+/// Parquet gives up by itself where a column's values do not repeat. The file bears its tags too, so that it can be
+/// told what it is where no commit names it.
+fn properties(tags: &[(String, String)]) -> WriterProperties {
+    let tags = tags
+        .iter()
+        .map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
+    let builder = writer_properties()
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_key_value_metadata(Some(tags.collect()));
     [TIMESTAMP, OFFSET]
         .into_iter()
-        .fold(writer_properties().set_statistics_enabled(EnabledStatistics::Chunk), |builder, name| {
+        .fold(builder, |builder, name| {
             let column = ColumnPath::new(vec![name.to_owned()]);
             builder
                 .set_column_dictionary_enabled(column.clone(), false)

@@ -46,11 +46,24 @@ impl ConfigCommand {
 }
 
 fn text(settings: &Vec<Setting>) -> String {
-    let wide = |of: fn(&Setting) -> &str| settings.iter().map(|setting| of(setting).len()).max().unwrap_or_default();
+    let wide = |of: fn(&Setting) -> &str| {
+        settings
+            .iter()
+            .map(|setting| of(setting).len())
+            .max()
+            .unwrap_or_default()
+    };
     let (names, values) = (wide(|setting| &setting.name), wide(|setting| setting.shown()).min(48));
     settings
         .iter()
-        .map(|setting| format!("{:names$}  {:values$}  {}", setting.name, setting.shown(), setting.source))
+        .map(|setting| {
+            format!(
+                "{:names$}  {:values$}  {}",
+                setting.name,
+                setting.shown(),
+                setting.source
+            )
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }

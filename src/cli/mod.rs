@@ -16,16 +16,32 @@ pub use output::Format;
 /// Parquet/Delta lake, and from the lake into five history tables.
 #[derive(Debug, Parser)]
 #[command(name = "lakebed", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "Each setting is a flag or an environment variable, as its help shows; a settings file of NAME=value lines \
+#[command(
+    after_help = "Each setting is a flag or an environment variable, as its help shows; a settings file of NAME=value lines \
 (LAKEBED_CONFIG, else ./lakebed.env) sets what the environment does not. `lakebed config` shows what is in force.\n\
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.")]
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration."
+)]
 pub struct Cli {
     /// How logs are written to stderr
-    #[arg(long, env = "LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT", help_heading = "Logs")]
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        default_value = "text",
+        global = true,
+        value_name = "FORMAT",
+        help_heading = "Logs"
+    )]
     pub log_format: LogFormat,
 
     /// The least severe level that is logged: error, warn, info, debug or trace
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true, value_name = "LEVEL", help_heading = "Logs")]
+    #[arg(
+        long,
+        env = "LOG_LEVEL",
+        default_value = "info",
+        global = true,
+        value_name = "LEVEL",
+        help_heading = "Logs"
+    )]
     pub log_level: tracing::Level,
 
     #[command(subcommand)]

@@ -42,12 +42,13 @@ fn setting(argument: &Arg, given: &ArgMatches, file: &SettingsFile) -> Option<Se
         Some(_) => "default".to_owned(),
         None => "not set".to_owned(),
     };
-    let value = given
-        .get_raw(id)
-        .and_then(|mut values| values.next())
-        .map(|value| match argument.is_hide_env_values_set() {
-            true => "********".to_owned(),
-            false => value.to_string_lossy().into_owned(),
-        });
+    let value =
+        given
+            .get_raw(id)
+            .and_then(|mut values| values.next())
+            .map(|value| match argument.is_hide_env_values_set() {
+                true => "********".to_owned(),
+                false => value.to_string_lossy().into_owned(),
+            });
     Some(Setting { name, value, source })
 }

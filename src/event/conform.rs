@@ -27,22 +27,29 @@ pub fn conform(batch: &RecordBatch, lake: &EventSchema) -> (RecordBatch, EventSc
     let mut misfits = Vec::new();
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let name = field.name();
-        let Some(from) = ColumnType::from_data_type(field.data_type()).filter(|_| !is_fixed(name)) else { continue };
-        let to = schema.column_type(name).or_else(|| schema.add(name, from).map(|_| from));
+        let Some(from) = ColumnType::from_data_type(field.data_type()).filter(|_| !is_fixed(name)) else {
+            continue;
+        };
+        let to = schema
+            .column_type(name)
+            .or_else(|| schema.add(name, from).map(|_| from));
         if to != Some(from) {
             misfits.push(Misfits::new(name, array, to));
         }
     }
     let rows = batch.num_rows();
     let arrow_schema = schema.arrow_schema();
-    let columns = arrow_schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(array) if field.name() == RESCUED && !misfits.is_empty() => rescue(array, &misfits),
-        Some(array) if array.data_type() == field.data_type() => Arc::clone(array),
-        Some(array) => convert(array, ColumnType::from_data_type(field.data_type())),
-        None => new_null_array(field.data_type(), rows),
-    });
-    let batch = RecordBatch::try_new(Arc::clone(&arrow_schema), columns.collect())
-        .expect("a batch of the lake's schema"); // invariant: each column was made for its field, with the batch's rows
+    let columns = arrow_schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(array) if field.name() == RESCUED && !misfits.is_empty() => rescue(array, &misfits),
+            Some(array) if array.data_type() == field.data_type() => Arc::clone(array),
+            Some(array) => convert(array, ColumnType::from_data_type(field.data_type())),
+            None => new_null_array(field.data_type(), rows),
+        });
+    let batch =
+        RecordBatch::try_new(Arc::clone(&arrow_schema), columns.collect()).expect("a batch of the lake's schema"); // invariant: each column was made for its field, with the batch's rows
     (batch, schema)
 }
 
@@ -70,7 +77,9 @@ impl<'a> Misfits<'a> {
 
 /// The values of a column that fit one of type `to`; the others are null.
 fn convert(array: &ArrayRef, to: Option<ColumnType>) -> ArrayRef {
-    let Some(to) = to else { return new_null_array(array.data_type(), array.len()) };
+    let Some(to) = to else {
+        return new_null_array(array.data_type(), array.len());
+    };
     let mut column = Column::new(to);
     for row in 0..array.len() {
         if let Some(cell) = cell(array, row).and_then(|cell| refit(cell, to)) {

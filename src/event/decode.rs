@@ -48,13 +48,23 @@ impl EventBuffer {
     /// An empty buffer for rows of this schema.
     pub fn new(schema: EventSchema) -> Self {
         Self {
-            rules: schema.columns().map(|(name, column_type)| Rule::of(name, column_type)).collect(),
-            columns: schema.columns().map(|(_, column_type)| Column::new(column_type)).collect(),
+            rules: schema
+                .columns()
+                .map(|(name, column_type)| Rule::of(name, column_type))
+                .collect(),
+            columns: schema
+                .columns()
+                .map(|(_, column_type)| Column::new(column_type))
+                .collect(),
             rescued: Column::new(ColumnType::String),
             partitions: Vec::new(),
             offsets: Vec::new(),
             text: 0,
-            width: OWN_WIDTH + schema.columns().map(|(_, column_type)| column_type.width()).sum::<usize>(),
+            width: OWN_WIDTH
+                + schema
+                    .columns()
+                    .map(|(_, column_type)| column_type.width())
+                    .sum::<usize>(),
             fields: Fields::new(&schema),
             rescue: Rescue::default(),
             room: String::new(),
@@ -122,8 +132,7 @@ impl EventBuffer {
             Arc::new(Int64Array::from(std::mem::take(&mut self.offsets))),
         ];
         columns.splice(CORE.len()..CORE.len(), own);
-        RecordBatch::try_new(self.schema.arrow_schema(), columns)
-            .expect("a batch of its schema") // invariant: every column has the type of its slot and was finished at `rows`
+        RecordBatch::try_new(self.schema.arrow_schema(), columns).expect("a batch of its schema") // invariant: every column has the type of its slot and was finished at `rows`
     }
 
     /// Goes on with another schema: the lake's moved on because another writer added columns.
@@ -139,7 +148,10 @@ impl EventBuffer {
 
     /// The message's time in epoch seconds, if it lies within the bounds.
     fn timestamp(&mut self, text: &str, now: i64) -> Result<i64, Reason> {
-        let value = self.fields.get(TIMESTAMP, text).filter(|value| value.kind != Kind::Null);
+        let value = self
+            .fields
+            .get(TIMESTAMP, text)
+            .filter(|value| value.kind != Kind::Null);
         let value = value.ok_or(Reason::TimestampMissing)?;
         match fit(Rule::Timestamp, value, &mut self.room) {
             Some(Cell::Int64(time)) if time < OLDEST => Err(Reason::TimestampTooOld),

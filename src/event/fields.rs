@@ -44,7 +44,10 @@ impl Field {
     }
 
     pub fn value<'a>(&self, text: &'a str) -> Value<'a> {
-        Value { kind: self.kind, text: self.value.of(text) }
+        Value {
+            kind: self.kind,
+            text: self.value.of(text),
+        }
     }
 
     /// The text of its name between the quotes.
@@ -72,7 +75,10 @@ pub(super) struct Fields {
 
 impl Fields {
     pub fn new(schema: &EventSchema) -> Self {
-        let mut fields = Self { next: vec![0], ..Self::default() };
+        let mut fields = Self {
+            next: vec![0],
+            ..Self::default()
+        };
         schema.columns().for_each(|(name, _)| fields.learn(name));
         fields
     }
@@ -91,11 +97,16 @@ impl Fields {
         let mut scanner = Scanner::new(text);
         scanner.whitespace();
         if scanner.peek() == Some(b'{') {
-            self.object(&mut scanner, text, schema).and_then(|()| scanner.end()).ok_or(Reason::NotJson)?;
+            self.object(&mut scanner, text, schema)
+                .and_then(|()| scanner.end())
+                .ok_or(Reason::NotJson)?;
             self.join_strays(text);
             return Ok(());
         }
-        scanner.value(&mut self.nesting).and_then(|_| scanner.end()).ok_or(Reason::NotJson)?;
+        scanner
+            .value(&mut self.nesting)
+            .and_then(|_| scanner.end())
+            .ok_or(Reason::NotJson)?;
         Err(Reason::NotAnObject)
     }
 
@@ -135,11 +146,17 @@ impl Fields {
         loop {
             let start = scanner.position();
             let slot = self.key(scanner, &mut before, text, schema)?;
-            let key = Span { start: start as u32, end: scanner.position() as u32 };
+            let key = Span {
+                start: start as u32,
+                end: scanner.position() as u32,
+            };
             scanner.colon()?;
             let start = scanner.position() as u32;
             let kind = scanner.value(&mut self.nesting)?;
-            let value = Span { start, end: scanner.position() as u32 };
+            let value = Span {
+                start,
+                end: scanner.position() as u32,
+            };
             self.record(Field { key, value, kind, slot });
             scanner.whitespace();
             match scanner.next()? {
@@ -168,7 +185,11 @@ impl Fields {
             Kind::Plain => schema.slot(name),
             _ => {
                 let mut unescaped = String::new();
-                if super::text::unescape(name, &mut unescaped) { schema.slot(&unescaped) } else { None }
+                if super::text::unescape(name, &mut unescaped) {
+                    schema.slot(&unescaped)
+                } else {
+                    None
+                }
             }
         };
         let Some(slot) = slot else { return Some(NO_SLOT) };
@@ -214,5 +235,9 @@ impl Fields {
 fn compare(a: &Field, b: &Field, text: &str) -> Ordering {
     let (a, b) = (a.name(text), b.name(text));
     // Code points order as UTF-8 does.
-    if a.contains('\\') || b.contains('\\') { code_points(a).cmp(code_points(b)) } else { a.cmp(b) }
+    if a.contains('\\') || b.contains('\\') {
+        code_points(a).cmp(code_points(b))
+    } else {
+        a.cmp(b)
+    }
 }

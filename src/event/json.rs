@@ -43,7 +43,10 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), at: 0 }
+        Self {
+            text: text.as_bytes(),
+            at: 0,
+        }
     }
 
     /// How far the text has been read.
@@ -67,7 +70,9 @@ impl<'a> Scanner<'a> {
     /// Reads `expected` if it is what comes next.
     #[inline]
     pub fn take(&mut self, expected: &[u8]) -> Option<()> {
-        self.text[self.at..].starts_with(expected).then(|| self.at += expected.len())
+        self.text[self.at..]
+            .starts_with(expected)
+            .then(|| self.at += expected.len())
     }
 
     #[inline]
@@ -248,6 +253,8 @@ fn stop(text: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
-    let rest = text[at..].iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 32);
+    let rest = text[at..]
+        .iter()
+        .position(|&byte| byte == b'"' || byte == b'\\' || byte < 32);
     rest.map_or(text.len(), |rest| at + rest)
 }

@@ -20,15 +20,22 @@ pub(super) fn whole(number: &str) -> Option<i64> {
 
     // The value is `digits` times ten to the power of `scale`, the zeros at both ends left out.
     let digits = || before.bytes().chain(after.bytes());
-    let Some(first) = digits().position(|digit| digit != b'0') else { return Some(0) };
+    let Some(first) = digits().position(|digit| digit != b'0') else {
+        return Some(0);
+    };
     let zeros = digits().rev().position(|digit| digit != b'0').unwrap_or(0);
     let count = before.len() + after.len() - first - zeros;
-    let scale = power(exponent).saturating_add(zeros as i64).saturating_sub(after.len() as i64);
+    let scale = power(exponent)
+        .saturating_add(zeros as i64)
+        .saturating_sub(after.len() as i64);
     let places = usize::try_from(scale).ok()?;
     if count.saturating_add(places) > 19 {
         return None;
     }
-    let magnitude = digits().skip(first).take(count).fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+    let magnitude = digits()
+        .skip(first)
+        .take(count)
+        .fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
     let magnitude = magnitude * 10_i128.pow(places as u32);
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }

@@ -100,7 +100,11 @@ impl EventSchema {
         let core = CORE.iter().map(|(name, _)| *name);
         Self {
             extra: Vec::new(),
-            slots: core.clone().zip(0..).map(|(name, slot)| (name.to_owned(), slot)).collect(),
+            slots: core
+                .clone()
+                .zip(0..)
+                .map(|(name, slot)| (name.to_owned(), slot))
+                .collect(),
             taken: core.chain(RESERVED).map(str::to_owned).collect(),
             max_columns,
         }
@@ -138,9 +142,19 @@ impl EventSchema {
     /// table is partitioned, are made elsewhere.
     pub fn arrow_schema(&self) -> SchemaRef {
         let core = CORE.iter().map(|(name, column_type)| (*name, column_type.data_type()));
-        let own = [(RESCUED, DataType::Utf8), (PARTITION, DataType::Int32), (OFFSET, DataType::Int64)];
-        let extra = self.extra.iter().map(|(name, column_type)| (name.as_str(), column_type.data_type()));
-        let fields = core.chain(own).chain(extra).map(|(name, data_type)| Field::new(name, data_type, true));
+        let own = [
+            (RESCUED, DataType::Utf8),
+            (PARTITION, DataType::Int32),
+            (OFFSET, DataType::Int64),
+        ];
+        let extra = self
+            .extra
+            .iter()
+            .map(|(name, column_type)| (name.as_str(), column_type.data_type()));
+        let fields = core
+            .chain(own)
+            .chain(extra)
+            .map(|(name, data_type)| Field::new(name, data_type, true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
@@ -172,7 +186,10 @@ impl EventSchema {
 
     /// Names and types in the order of their slots.
     pub(super) fn columns(&self) -> impl Iterator<Item = (&str, ColumnType)> {
-        let extra = self.extra.iter().map(|(name, column_type)| (name.as_str(), *column_type));
+        let extra = self
+            .extra
+            .iter()
+            .map(|(name, column_type)| (name.as_str(), *column_type));
         CORE.into_iter().chain(extra)
     }
 
@@ -223,8 +240,29 @@ mod tests {
         let mut schema = EventSchema::from_lake([("Straße".to_owned(), ColumnType::String)], 200);
         let long = "x".repeat(256);
         let names = [
-            "", "a b", "a,b", "a;b", "a{b", "a}b", "a(b", "a)b", "a=b", "a\nb", "a\tb", "a\0b", "\u{7f}", "\u{85}", "_rescued",
-            "_OFFSET", "_Partition", "YEAR", "month", "User", "straße", "STRAßE", &long,
+            "",
+            "a b",
+            "a,b",
+            "a;b",
+            "a{b",
+            "a}b",
+            "a(b",
+            "a)b",
+            "a=b",
+            "a\nb",
+            "a\tb",
+            "a\0b",
+            "\u{7f}",
+            "\u{85}",
+            "_rescued",
+            "_OFFSET",
+            "_Partition",
+            "YEAR",
+            "month",
+            "User",
+            "straße",
+            "STRAßE",
+            &long,
         ];
         for name in names {
             assert_eq!(schema.add(name, ColumnType::String), None, "{name:?}");
@@ -248,15 +286,24 @@ mod tests {
     fn a_lake_is_taken_as_it_is() {
         let names = ["a", "b c", "user", "year", "_offset", "a"];
         let schema = EventSchema::from_lake(names.map(|name| (name.to_owned(), ColumnType::String)), 3);
-        assert_eq!(schema.extra().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b c"]);
-        assert_eq!((schema.slot("b c"), schema.slot("user"), schema.slot("User")), (Some(12), Some(1), None));
+        assert_eq!(
+            schema.extra().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["a", "b c"]
+        );
+        assert_eq!(
+            (schema.slot("b c"), schema.slot("user"), schema.slot("User")),
+            (Some(12), Some(1), None)
+        );
     }
 
     #[test]
     fn a_blocked_name_counts_and_cannot_be_added() {
         let mut schema = EventSchema::new(18);
         schema.block("Born");
-        assert_eq!((schema.slot("Born"), schema.add("born", ColumnType::String)), (None, None));
+        assert_eq!(
+            (schema.slot("Born"), schema.add("born", ColumnType::String)),
+            (None, None)
+        );
         assert_eq!(schema.add("a", ColumnType::String), Some(11));
         assert_eq!(schema.add("b", ColumnType::String), None);
     }

@@ -12,7 +12,12 @@ fn decode_with(schema: EventSchema, messages: &[&[u8]]) -> (RecordBatch, EventSc
     let mut buffer = EventBuffer::new(schema);
     for (message, offset) in messages.iter().zip(0..) {
         let outcome = buffer.push(message, 7, offset, NOW);
-        assert_eq!(outcome, Ok(()), "{}", String::from_utf8_lossy(&message[..message.len().min(200)]));
+        assert_eq!(
+            outcome,
+            Ok(()),
+            "{}",
+            String::from_utf8_lossy(&message[..message.len().min(200)])
+        );
     }
     (buffer.take(), buffer.schema().clone())
 }
@@ -43,9 +48,19 @@ fn reason(message: &[u8]) -> Option<Reason> {
 fn check(column: &str, table: &[(&str, &str, &str)]) {
     for (value, in_column, rescued) in table {
         let batch = decode(&format!(r#""{column}": {value}"#));
-        let expected = |text: &str| if text == "-" { "null".to_owned() } else { text.to_owned() };
+        let expected = |text: &str| {
+            if text == "-" {
+                "null".to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
         assert_eq!(show(&batch, column, 0), expected(in_column), "{column}: {value}");
-        let rescued = if *rescued == "-" { "null".to_owned() } else { format!(r#"{{"{column}":{rescued}}}"#) };
+        let rescued = if *rescued == "-" {
+            "null".to_owned()
+        } else {
+            format!(r#"{{"{column}":{rescued}}}"#)
+        };
         assert_eq!(show(&batch, "_rescued", 0), rescued, "{column}: {value}");
     }
 }
@@ -57,10 +72,22 @@ fn an_event_as_the_contract_shows_it() {
         "language": "en", "project": "wikipedia", "log_params": {"key": "value"}, "id": 9, "patrolled": true}"#;
     let (batch, schema) = decode_with(EventSchema::new(200), &[message]);
     assert_eq!(batch.schema(), schema.arrow_schema());
-    let row: Vec<_> = batch.schema_ref().fields().iter().map(|field| show(&batch, field.name(), 0)).collect();
-    let expected = r#"1705334400|John|Python (programming)|en.wikipedia.org|edit|500|false|false|en|wikipedia|{"key":"value"}"#;
+    let row: Vec<_> = batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .map(|field| show(&batch, field.name(), 0))
+        .collect();
+    let expected =
+        r#"1705334400|John|Python (programming)|en.wikipedia.org|edit|500|false|false|en|wikipedia|{"key":"value"}"#;
     assert_eq!(row.join("|"), format!("{expected}|null|7|0|9|true"));
-    assert_eq!(schema.extra(), [("id".to_owned(), ColumnType::Int64), ("patrolled".to_owned(), ColumnType::Boolean)]);
+    assert_eq!(
+        schema.extra(),
+        [
+            ("id".to_owned(), ColumnType::Int64),
+            ("patrolled".to_owned(), ColumnType::Boolean)
+        ]
+    );
 }
 
 #[test]
@@ -69,7 +96,11 @@ fn timestamps() {
         let message = format!(r#"{{"timestamp": {value}}}"#);
         match reason(message.as_bytes()) {
             Some(reason) => reason.as_str().to_owned(),
-            None => show(&decode_with(EventSchema::new(200), &[message.as_bytes()]).0, "timestamp", 0),
+            None => show(
+                &decode_with(EventSchema::new(200), &[message.as_bytes()]).0,
+                "timestamp",
+                0,
+            ),
         }
     };
     for (value, expected) in [
@@ -114,10 +145,14 @@ fn timestamps() {
     }
     assert_eq!(reason(b"{}"), Some(Reason::TimestampMissing));
     assert_eq!(reason(br#"{"Timestamp": 1705334400}"#), Some(Reason::TimestampMissing));
-    assert_eq!(reason(br#"{"timestamp": 1705334400, "timestamp": null}"#), Some(Reason::TimestampMissing));
+    assert_eq!(
+        reason(br#"{"timestamp": 1705334400, "timestamp": null}"#),
+        Some(Reason::TimestampMissing)
+    );
     assert_eq!(reason(br#"{"timestamp": "x", "timestamp": 1705334400}"#), None);
     assert_eq!(reason(br#"{"time\u0073tamp": 1705334400}"#), None);
-    let end_of_time = EventBuffer::new(EventSchema::new(200)).push(br#"{"timestamp": 9223372036854775807}"#, 0, 0, i64::MAX);
+    let end_of_time =
+        EventBuffer::new(EventSchema::new(200)).push(br#"{"timestamp": 9223372036854775807}"#, 0, 0, i64::MAX);
     assert_eq!(end_of_time, Ok(()));
 }
 
@@ -154,11 +189,28 @@ fn messages_that_are_no_objects() {
         b"{\"a\":1\x0c}",
     ];
     for message in not_json {
-        assert_eq!(reason(message), Some(Reason::NotJson), "{}", String::from_utf8_lossy(message));
+        assert_eq!(
+            reason(message),
+            Some(Reason::NotJson),
+            "{}",
+            String::from_utf8_lossy(message)
+        );
     }
-    let not_objects: [&[u8]; 6] = [b"null", b" [ {\"timestamp\": 1705334400} ]\n", b"\"{}\"", b"1e400", b"true", b"-0"];
+    let not_objects: [&[u8]; 6] = [
+        b"null",
+        b" [ {\"timestamp\": 1705334400} ]\n",
+        b"\"{}\"",
+        b"1e400",
+        b"true",
+        b"-0",
+    ];
     for message in not_objects {
-        assert_eq!(reason(message), Some(Reason::NotAnObject), "{}", String::from_utf8_lossy(message));
+        assert_eq!(
+            reason(message),
+            Some(Reason::NotAnObject),
+            "{}",
+            String::from_utf8_lossy(message)
+        );
     }
 }
 
@@ -217,7 +269,11 @@ fn texts() {
     let table = [
         (r#""John""#, "John", "-"),
         (r#""""#, "", "-"),
-        (r#""J\u00f6hn \"\\\/\b\f\n\r\t 😀 \ud83d\ude00""#, "Jöhn \"\\/\u{8}\u{c}\n\r\t 😀 😀", "-"),
+        (
+            r#""J\u00f6hn \"\\\/\b\f\n\r\t 😀 \ud83d\ude00""#,
+            "Jöhn \"\\/\u{8}\u{c}\n\r\t 😀 😀",
+            "-",
+        ),
         (r#""a\u0000b""#, "a\0b", "-"),
         ("1.0", "1.0", "-"),
         ("1e5", "1e5", "-"),
@@ -240,7 +296,11 @@ fn log_params() {
     let table = [
         (r#"{"key": "value"}"#, r#"{"key":"value"}"#, "-"),
         (r#"[ 1.0, -0e1 , {} , [ ] ]"#, "[1.0,-0e1,{},[]]", "-"),
-        (r#"{"\u00e9 ": "\/ \ud83d\ude00 \"\u0000\u001F\u000a"}"#, "{\"é \":\"/ 😀 \\\"\\u0000\\u001f\\n\"}", "-"),
+        (
+            r#"{"\u00e9 ": "\/ \ud83d\ude00 \"\u0000\u001F\u000a"}"#,
+            "{\"é \":\"/ 😀 \\\"\\u0000\\u001f\\n\"}",
+            "-",
+        ),
         (r#"["\ud800", "\uDC00"]"#, r#"["\ud800","\uDC00"]"#, "-"),
         (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#, "-"),
         (r#""{\"a\": 1} \u00e9""#, "{\"a\": 1} é", "-"),
@@ -272,10 +332,18 @@ fn new_fields_become_columns_of_the_type_of_their_first_value() {
     ] {
         let message = format!(r#"{{"timestamp": 1705334400, "x": {value}}}"#);
         let (batch, schema) = decode_with(EventSchema::new(200), &[message.as_bytes()]);
-        assert_eq!(schema.extra().first().map(|(_, column_type)| *column_type), column_type, "{value}");
+        assert_eq!(
+            schema.extra().first().map(|(_, column_type)| *column_type),
+            column_type,
+            "{value}"
+        );
         assert_eq!(show(&batch, "x", 0), shown, "{value}");
         let lost = column_type.is_none() && value != "null";
-        let rescued = if lost { format!(r#"{{"x":{value}}}"#) } else { "null".to_owned() };
+        let rescued = if lost {
+            format!(r#"{{"x":{value}}}"#)
+        } else {
+            "null".to_owned()
+        };
         assert_eq!(show(&batch, "_rescued", 0), rescued, "{value}");
     }
 }
@@ -283,13 +351,31 @@ fn new_fields_become_columns_of_the_type_of_their_first_value() {
 #[test]
 fn columns_that_are_there_accept_what_fits_their_type() {
     let values = [
-        r#""5""#, "5", "-0", "5.0", "1.5", "1e3", "9007199254740992", "9007199254740993", "9223372036854775808", "1e400", "true",
-        "[ 5 ]", r#""\ud800""#, "null",
+        r#""5""#,
+        "5",
+        "-0",
+        "5.0",
+        "1.5",
+        "1e3",
+        "9007199254740992",
+        "9007199254740993",
+        "9223372036854775808",
+        "1e400",
+        "true",
+        "[ 5 ]",
+        r#""\ud800""#,
+        "null",
     ];
     for (column_type, expected) in [
         (ColumnType::String, r#"5 - - - - - - - - - - [5] - -"#),
-        (ColumnType::Int64, "- 5 0 5 - 1000 9007199254740992 9007199254740993 - - - - - -"),
-        (ColumnType::Double, "- 5.0 0.0 5.0 1.5 1000.0 9007199254740992.0 - - - - - - -"),
+        (
+            ColumnType::Int64,
+            "- 5 0 5 - 1000 9007199254740992 9007199254740993 - - - - - -",
+        ),
+        (
+            ColumnType::Double,
+            "- 5.0 0.0 5.0 1.5 1000.0 9007199254740992.0 - - - - - - -",
+        ),
         (ColumnType::Boolean, "- - - - - - - - - - true - - -"),
     ] {
         for (value, expected) in values.iter().zip(expected.split(' ')) {
@@ -300,7 +386,11 @@ fn columns_that_are_there_accept_what_fits_their_type() {
                 "-" if *value != "null" => format!(r#"{{"x":{}}}"#, value.replace(' ', "")),
                 _ => "null".to_owned(),
             };
-            assert_eq!(show(&batch, "x", 0).replace("null", "-"), expected, "{value} as {column_type:?}");
+            assert_eq!(
+                show(&batch, "x", 0).replace("null", "-"),
+                expected,
+                "{value} as {column_type:?}"
+            );
             assert_eq!(show(&batch, "_rescued", 0), rescued, "{value} as {column_type:?}");
         }
     }
@@ -310,24 +400,53 @@ fn columns_that_are_there_accept_what_fits_their_type() {
 fn names_that_make_no_column_are_rescued() {
     let long = "x".repeat(256);
     let names = [
-        "", "a b", "a,b", "a;b", "a{b", "a}b", "a(b", "a)b", "a=b", r"a\nb", r"a\tb", r"a\u0000b", "_rescued", "_Partition",
-        "_OFFSET", "Year", "month", "User", r"\u0055SER", r"\ud800", &long,
+        "",
+        "a b",
+        "a,b",
+        "a;b",
+        "a{b",
+        "a}b",
+        "a(b",
+        "a)b",
+        "a=b",
+        r"a\nb",
+        r"a\tb",
+        r"a\u0000b",
+        "_rescued",
+        "_Partition",
+        "_OFFSET",
+        "Year",
+        "month",
+        "User",
+        r"\u0055SER",
+        r"\ud800",
+        &long,
     ];
     for name in names {
         let batch = decode(&format!(r#""{name}": [ 1 ]"#));
         assert_eq!(batch.num_columns(), 14, "{name}");
         let rescued = format!(r#"{{"{}":[1]}}"#, name.replace(r"\u0055", "U"));
         assert_eq!(show(&batch, "_rescued", 0), rescued, "{name}");
-        assert_eq!(show(&decode(&format!(r#""{name}": null"#)), "_rescued", 0), "null", "{name}");
+        assert_eq!(
+            show(&decode(&format!(r#""{name}": null"#)), "_rescued", 0),
+            "null",
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn names_compare_unescaped() {
     let batch = decode(r#""us\u0065r": "John", "\u00fcber": 1, "über": 2"#);
-    assert_eq!((show(&batch, "user", 0), show(&batch, "über", 0)), ("John".to_owned(), "2".to_owned()));
+    assert_eq!(
+        (show(&batch, "user", 0), show(&batch, "über", 0)),
+        ("John".to_owned(), "2".to_owned())
+    );
     let batch = decode(r#""x": 1, "X": 2"#);
-    assert_eq!((show(&batch, "x", 0), show(&batch, "_rescued", 0)), ("1".to_owned(), r#"{"X":2}"#.to_owned()));
+    assert_eq!(
+        (show(&batch, "x", 0), show(&batch, "_rescued", 0)),
+        ("1".to_owned(), r#"{"X":2}"#.to_owned())
+    );
 }
 
 #[test]
@@ -339,13 +458,22 @@ fn of_duplicate_names_the_last_wins() {
         (r#""user": "a", "user": null"#, "user", "null", "null"),
         (r#""x": 1, "x": true"#, "x", "true", "null"),
         (r#""x": 1, "y": 2, "x": null"#, "x", "null", "null"),
-        (r#""a b": 1, "c d": 2, "a\u0020b": 3, "a b": 4"#, "user", "null", r#"{"a b":4,"c d":2}"#),
+        (
+            r#""a b": 1, "c d": 2, "a\u0020b": 3, "a b": 4"#,
+            "user",
+            "null",
+            r#"{"a b":4,"c d":2}"#,
+        ),
         (r#""a b": 1, "c d": 2, "a b": null"#, "user", "null", r#"{"c d":2}"#),
         (r#""\ud800": 1, "\uD800": 2"#, "user", "null", r#"{"\ud800":2}"#),
         (r#""": 1, "": 2"#, "user", "null", r#"{"":2}"#),
     ] {
         let batch = decode(fields);
-        assert_eq!((show(&batch, column, 0), show(&batch, "_rescued", 0)), (value.to_owned(), rescued.to_owned()), "{fields}");
+        assert_eq!(
+            (show(&batch, column, 0), show(&batch, "_rescued", 0)),
+            (value.to_owned(), rescued.to_owned()),
+            "{fields}"
+        );
     }
 }
 
@@ -361,45 +489,82 @@ fn past_the_limit_new_fields_are_rescued() {
     let first: &[u8] = br#"{"timestamp": 1705334400, "a": 1, "b": null, "c": "c", "d": true}"#;
     let second: &[u8] = br#"{"timestamp": 1705334400, "b": 2, "a": 3}"#;
     let (batch, schema) = decode_with(EventSchema::new(18), &[first, second]);
-    assert_eq!(schema.extra().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(
+        schema.extra().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["a", "c"]
+    );
     assert_eq!(show(&batch, "_rescued", 0), r#"{"d":true}"#);
     assert_eq!(show(&batch, "_rescued", 1), r#"{"b":2}"#);
-    assert_eq!((show(&batch, "a", 1), show(&batch, "c", 1)), ("3".to_owned(), "null".to_owned()));
+    assert_eq!(
+        (show(&batch, "a", 1), show(&batch, "c", 1)),
+        ("3".to_owned(), "null".to_owned())
+    );
 }
 
 #[test]
 fn a_message_for_quarantine_leaves_no_trace() {
     let mut buffer = EventBuffer::new(EventSchema::new(200));
-    buffer.push(br#"{"timestamp": 1705334400, "a": "1"}"#, 0, 0, NOW).unwrap();
+    buffer
+        .push(br#"{"timestamp": 1705334400, "a": "1"}"#, 0, 0, NOW)
+        .unwrap();
     let bytes = buffer.bytes();
-    for message in [r#"{"timestamp": 1, "b": 1}"#, r#"{"b": 1, "timestamp": true}"#, r#"{"timestamp": 1705334400, "b": 1,}"#] {
+    for message in [
+        r#"{"timestamp": 1, "b": 1}"#,
+        r#"{"b": 1, "timestamp": true}"#,
+        r#"{"timestamp": 1705334400, "b": 1,}"#,
+    ] {
         assert!(buffer.push(message.as_bytes(), 0, 1, NOW).is_err(), "{message}");
     }
-    assert_eq!((buffer.len(), buffer.bytes(), buffer.schema().extra().len()), (1, bytes, 1));
+    assert_eq!(
+        (buffer.len(), buffer.bytes(), buffer.schema().extra().len()),
+        (1, bytes, 1)
+    );
     buffer.push(br#"{"timestamp": 1705334400}"#, 0, 2, NOW).unwrap();
     let batch = buffer.take();
-    assert_eq!((show(&batch, "a", 0), show(&batch, "a", 1)), ("1".to_owned(), "null".to_owned()));
-    assert_eq!((show(&batch, "_offset", 0), show(&batch, "_offset", 1)), ("0".to_owned(), "2".to_owned()));
+    assert_eq!(
+        (show(&batch, "a", 0), show(&batch, "a", 1)),
+        ("1".to_owned(), "null".to_owned())
+    );
+    assert_eq!(
+        (show(&batch, "_offset", 0), show(&batch, "_offset", 1)),
+        ("0".to_owned(), "2".to_owned())
+    );
 }
 
 #[test]
 fn a_buffer_starts_anew_with_the_columns_it_knows() {
     let mut buffer = EventBuffer::new(EventSchema::new(200));
-    assert_eq!((buffer.is_empty(), buffer.bytes(), buffer.take().num_rows()), (true, 0, 0));
-    buffer.push(br#"{"timestamp": 1705334400, "user": "a"}"#, 0, 0, NOW).unwrap();
+    assert_eq!(
+        (buffer.is_empty(), buffer.bytes(), buffer.take().num_rows()),
+        (true, 0, 0)
+    );
+    buffer
+        .push(br#"{"timestamp": 1705334400, "user": "a"}"#, 0, 0, NOW)
+        .unwrap();
     buffer.push(br#"{"timestamp": 1705334400, "x": 1}"#, 0, 1, NOW).unwrap();
     assert!(buffer.bytes() > 100);
     let batch = buffer.take();
-    assert_eq!((batch.num_rows(), show(&batch, "x", 0), show(&batch, "x", 1)), (2, "null".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (batch.num_rows(), show(&batch, "x", 0), show(&batch, "x", 1)),
+        (2, "null".to_owned(), "1".to_owned())
+    );
     assert_eq!((buffer.is_empty(), buffer.bytes()), (true, 0));
     buffer.push(br#"{"timestamp": 1705334401}"#, 1, 5, NOW).unwrap();
     let batch = buffer.take();
-    assert_eq!((batch.num_rows(), show(&batch, "x", 0), show(&batch, "user", 0)), (1, "null".to_owned(), "null".to_owned()));
+    assert_eq!(
+        (batch.num_rows(), show(&batch, "x", 0), show(&batch, "user", 0)),
+        (1, "null".to_owned(), "null".to_owned())
+    );
     assert_eq!(show(&batch, "timestamp", 0), "1705334401");
     buffer.adopt(EventSchema::from_lake([("y".to_owned(), ColumnType::Double)], 200));
-    buffer.push(br#"{"timestamp": 1705334401, "y": 1, "x": "s"}"#, 1, 5, NOW).unwrap();
+    buffer
+        .push(br#"{"timestamp": 1705334401, "y": 1, "x": "s"}"#, 1, 5, NOW)
+        .unwrap();
     let batch = buffer.take();
-    assert_eq!((show(&batch, "y", 0), show(&batch, "x", 0)), ("1.0".to_owned(), "s".to_owned()));
+    assert_eq!(
+        (show(&batch, "y", 0), show(&batch, "x", 0)),
+        ("1.0".to_owned(), "s".to_owned())
+    );
 }
 
 #[test]
@@ -408,13 +573,22 @@ fn depth_is_no_limit() {
         let list = "[".repeat(depth) + &"]".repeat(depth);
         let objects = r#"{"a":"#.repeat(depth) + "1" + &"}".repeat(depth);
         for value in [list, objects] {
-            assert_eq!(show(&decode(&format!(r#""log_params": {value}"#)), "log_params", 0), value);
+            assert_eq!(
+                show(&decode(&format!(r#""log_params": {value}"#)), "log_params", 0),
+                value
+            );
             assert_eq!(reason(&value.as_bytes()[..value.len() - 1]), Some(Reason::NotJson));
         }
     }
     assert_eq!(reason("[".repeat(1_000_000).as_bytes()), Some(Reason::NotJson));
-    assert_eq!(reason(("[".repeat(10_000) + &"]".repeat(10_000)).as_bytes()), Some(Reason::NotAnObject));
-    assert_eq!(reason(("[".repeat(10_000) + &"}".repeat(10_000)).as_bytes()), Some(Reason::NotJson));
+    assert_eq!(
+        reason(("[".repeat(10_000) + &"]".repeat(10_000)).as_bytes()),
+        Some(Reason::NotAnObject)
+    );
+    assert_eq!(
+        reason(("[".repeat(10_000) + &"}".repeat(10_000)).as_bytes()),
+        Some(Reason::NotJson)
+    );
 }
 
 #[test]
@@ -422,10 +596,19 @@ fn size_is_no_limit() {
     let plain = "é".repeat(5_000_000);
     assert_eq!(show(&decode(&format!(r#""user": "{plain}""#)), "user", 0), plain);
     let escaped = r"\u00e9".repeat(1_700_000);
-    assert_eq!(show(&decode(&format!(r#""user": "{escaped}""#)), "user", 0).len(), 3_400_000);
-    assert_eq!(show(&decode(&format!(r#""user": "{escaped}\ud800""#)), "user", 0), "null");
+    assert_eq!(
+        show(&decode(&format!(r#""user": "{escaped}""#)), "user", 0).len(),
+        3_400_000
+    );
+    assert_eq!(
+        show(&decode(&format!(r#""user": "{escaped}\ud800""#)), "user", 0),
+        "null"
+    );
     let digits = "1".repeat(10_000_000);
-    assert_eq!(show(&decode(&format!(r#""bytes_changed": {digits}"#)), "_rescued", 0).len(), digits.len() + 18);
+    assert_eq!(
+        show(&decode(&format!(r#""bytes_changed": {digits}"#)), "_rescued", 0).len(),
+        digits.len() + 18
+    );
     let fields: String = (0..100_000).map(|field| format!(r#","f {field}":{field}"#)).collect();
     let message = format!(r#"{{"timestamp": 1705334400{fields}{fields}}}"#);
     let (batch, _) = decode_with(EventSchema::new(200), &[message.as_bytes()]);

@@ -8,7 +8,9 @@ pub(super) fn unescape(mut inner: &str, out: &mut String) -> bool {
     while let Some(at) = inner.find('\\') {
         let (plain, rest) = inner.split_at(at);
         let (point, length) = escape(rest);
-        let Some(character) = char::from_u32(point) else { return false };
+        let Some(character) = char::from_u32(point) else {
+            return false;
+        };
         out.push_str(plain);
         out.push(character);
         inner = &rest[length..];
@@ -21,8 +23,11 @@ pub(super) fn unescape(mut inner: &str, out: &mut String) -> bool {
 pub(super) fn code_points(mut inner: &str) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let character = inner.chars().next()?;
-        let (point, length) =
-            if character == '\\' { escape(inner) } else { (character as u32, character.len_utf8()) };
+        let (point, length) = if character == '\\' {
+            escape(inner)
+        } else {
+            (character as u32, character.len_utf8())
+        };
         inner = &inner[length..];
         Some(point)
     })
@@ -101,9 +106,7 @@ fn escape(text: &str) -> (u32, usize) {
         Some(b'r') => short('\r'),
         Some(b't') => short('\t'),
         Some(b'u') => match (unit(text), text.get(6..).map_or(0, unit)) {
-            (high @ 0xd800..=0xdbff, low @ 0xdc00..=0xdfff) => {
-                (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 12)
-            }
+            (high @ 0xd800..=0xdbff, low @ 0xdc00..=0xdfff) => (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 12),
             (unit, _) => (unit, 6),
         },
         Some(&character) => (character.into(), 2),
@@ -135,10 +138,24 @@ mod tests {
 
     #[test]
     fn escapes_become_characters() {
-        assert_eq!(unescaped(r#"a\"\\\/\b\f\n\r\tz"#).as_deref(), Some("a\"\\/\u{8}\u{c}\n\r\tz"));
-        assert_eq!(unescaped(r"us\u0065r \u00E9\u00e9 \u0000 \ud83d\ude00").as_deref(), Some("user éé \0 😀"));
+        assert_eq!(
+            unescaped(r#"a\"\\\/\b\f\n\r\tz"#).as_deref(),
+            Some("a\"\\/\u{8}\u{c}\n\r\tz")
+        );
+        assert_eq!(
+            unescaped(r"us\u0065r \u00E9\u00e9 \u0000 \ud83d\ude00").as_deref(),
+            Some("user éé \0 😀")
+        );
         assert_eq!(unescaped("äöü").as_deref(), Some("äöü"));
-        for lone in [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\n", r"\udc00\ud800", r"\ud800\ud800\udc0", r"a\uDfFf"] {
+        for lone in [
+            r"\ud800",
+            r"\udc00",
+            r"\ud800x",
+            r"\ud800\n",
+            r"\udc00\ud800",
+            r"\ud800\ud800\udc0",
+            r"a\uDfFf",
+        ] {
             assert_eq!(unescaped(lone), None, "{lone}");
         }
         assert!(code_points(r"\ud800\ud83d\ude00\udc00é\n").eq([0xd800, 0x1f600, 0xdc00, 0xe9, 0xa]));
@@ -147,11 +164,20 @@ mod tests {
     #[test]
     fn values_become_compact() {
         for (value, expected) in [
-            ("{ \"a b\" :\t[ 1.50 ,\r\n-0e+05 , null ] }", r#"{"a b":[1.50,-0e+05,null]}"#),
+            (
+                "{ \"a b\" :\t[ 1.50 ,\r\n-0e+05 , null ] }",
+                r#"{"a b":[1.50,-0e+05,null]}"#,
+            ),
             (r#"["\u00e9\/\ud83d\ude00\u2028\u007f"]"#, "[\"é/😀\u{2028}\u{7f}\"]"),
             (r#"["\u0022\u005c\"\\"]"#, r#"["\"\\\"\\"]"#),
-            (r#"["\u0008\u000C\u000a\u000d\u0009\u0000\u001F"]"#, r#"["\b\f\n\r\t\u0000\u001f"]"#),
-            (r#"["\uD800 \uDC00\ud83d\ude00\uDBFFx"]"#, r#"["\uD800 \uDC00😀\uDBFFx"]"#),
+            (
+                r#"["\u0008\u000C\u000a\u000d\u0009\u0000\u001F"]"#,
+                r#"["\b\f\n\r\t\u0000\u001f"]"#,
+            ),
+            (
+                r#"["\uD800 \uDC00\ud83d\ude00\uDBFFx"]"#,
+                r#"["\uD800 \uDC00😀\uDBFFx"]"#,
+            ),
             (r#"{"a":1, "a":2}"#, r#"{"a":1,"a":2}"#),
         ] {
             assert_eq!(compacted(value), expected);

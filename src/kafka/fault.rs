@@ -12,7 +12,9 @@ pub enum KafkaFault {
     #[error("Kafka's client refuses a setting: {0}; check the KAFKA_… variables")]
     Settings(String),
     /// No broker answered.
-    #[error("no Kafka broker answered at {brokers}: {reason}; check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL, and that the broker is up")]
+    #[error(
+        "no Kafka broker answered at {brokers}: {reason}; check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL, and that the broker is up"
+    )]
     Unreachable {
         /// The brokers as they were named.
         brokers: String,
@@ -54,9 +56,15 @@ impl KafkaFault {
             None => error.to_string(),
         };
         let brokers = brokers.to_owned();
-        let login = ["authentication", "Authentication", "SSL handshake", "certificate", "SASL"]
-            .iter()
-            .any(|word| reason.contains(word));
+        let login = [
+            "authentication",
+            "Authentication",
+            "SSL handshake",
+            "certificate",
+            "SASL",
+        ]
+        .iter()
+        .any(|word| reason.contains(word));
         match code {
             _ if login => KafkaFault::Refused { brokers, reason },
             Some(

@@ -5,6 +5,7 @@
 
 pub mod commit;
 pub mod datafile;
+pub mod footer;
 mod plain;
 pub mod snapshot;
 mod statistics;

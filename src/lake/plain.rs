@@ -1,20 +1,15 @@
 //! A folder of Hive-partitioned Parquet files without a Delta log, read as a table.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
-use parquet::arrow::async_reader::MetadataFetch;
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 
+use super::footer;
 use super::snapshot::store_fault;
 use super::{DataFile, Lake, LakeError, TableSnapshot};
 
@@ -24,19 +19,13 @@ const PARALLEL_FOOTERS: usize = 16;
 /// Reads the folder as a table; none where it holds no Parquet file.
 pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapshot>, LakeError> {
     let folder = lake.path(table);
-    let mut objects: Vec<ObjectMeta> = lake
-        .store()
-        .list(Some(&folder))
-        .try_filter(|object| futures::future::ready(is_data(&folder, &object.location)))
-        .try_collect()
-        .await
-        .map_err(|error| store_fault(&lake.shown(table), &error))?;
+    let mut objects = list(lake, table).await?;
     if objects.is_empty() {
         return Ok(None);
     }
     objects.sort_by(|a, b| a.location.cmp(&b.location));
     let schemas: Vec<(Schema, u64)> = stream::iter(objects.iter().cloned())
-        .map(|object| footer(lake, object))
+        .map(|object| schema_and_rows(lake, object))
         .buffered(PARALLEL_FOOTERS)
         .try_collect()
         .await?;
@@ -75,6 +64,17 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
     }))
 }
 
+/// The Parquet files below a table's folder, whether or not its log names them.
+pub(super) async fn list(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
+    let folder = lake.path(table);
+    lake.store()
+        .list(Some(&folder))
+        .try_filter(|object| futures::future::ready(is_data(&folder, &object.location)))
+        .try_collect()
+        .await
+        .map_err(|error| store_fault(&lake.shown(table), &error))
+}
+
 fn is_data(folder: &Path, location: &Path) -> bool {
     let hidden = location
         .prefix_match(folder)
@@ -82,44 +82,15 @@ fn is_data(folder: &Path, location: &Path) -> bool {
     location.as_ref().ends_with(".parquet") && !hidden
 }
 
-async fn footer(lake: &Lake, object: ObjectMeta) -> Result<(Schema, u64), LakeError> {
-    let fault = |reason: String| LakeError::Table {
-        place: object.location.to_string(),
-        reason: format!("its Parquet footer cannot be read: {reason}"),
-    };
-    let metadata = ParquetMetaDataReader::new()
-        .load_and_finish(
-            Ranges {
-                lake,
-                location: &object.location,
-            },
-            object.size,
-        )
-        .await
-        .map_err(|error| fault(error.to_string()))?;
+async fn schema_and_rows(lake: &Lake, object: ObjectMeta) -> Result<(Schema, u64), LakeError> {
+    let metadata = footer::read(lake, &object).await?;
     let file = metadata.file_metadata();
-    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
-        .map_err(|error| fault(error.to_string()))?;
+    let schema =
+        parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).map_err(|error| LakeError::Table {
+            place: object.location.to_string(),
+            reason: format!("its Parquet schema cannot be read: {error}"),
+        })?;
     Ok((schema, u64::try_from(file.num_rows()).unwrap_or_default()))
-}
-
-/// The byte ranges of one object, as the footer's reader asks for them.
-struct Ranges<'a> {
-    lake: &'a Lake,
-    location: &'a Path,
-}
-
-impl MetadataFetch for Ranges<'_> {
-    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move {
-            self.lake
-                .store()
-                .get_range(self.location, range)
-                .await
-                .map_err(|error| ParquetError::External(Box::new(error)))
-        }
-        .boxed()
-    }
 }
 
 fn partition_values(folder: &Path, location: &Path) -> BTreeMap<String, Option<String>> {

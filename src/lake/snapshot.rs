@@ -1,10 +1,12 @@
 //! A table as of one version: its schema and the files that make it up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::{DeltaTable, DeltaTableError};
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::Deserialize;
 
@@ -92,15 +94,46 @@ impl TableSnapshot {
     }
 }
 
+/// The Parquet files below a Delta table's folder that no version names, neither as part of it nor as removed from it.
+///
+/// # Errors
+/// [`LakeError`] where the store fails or the table's log cannot be read.
+pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
+    let fault = |error: DeltaTableError| delta_fault(&lake.shown(table), &error);
+    // Listed first: what is written after the listing is not looked at, and what it lists is named by now or not.
+    let objects = plain::list(lake, table).await?;
+    let mut delta = DeltaTable::new(lake.log_store(table));
+    delta.load().await.map_err(fault)?;
+    let log_store = delta.log_store();
+    let state = delta.snapshot().map_err(fault)?;
+    let mut named: HashSet<String> = state.log_data().iter().map(|file| file.path().into_owned()).collect();
+    let removed: Vec<String> = state
+        .all_tombstones(&log_store)
+        .map_ok(|file| file.path().into_owned())
+        .try_collect()
+        .await
+        .map_err(fault)?;
+    named.extend(removed);
+    let folder = lake.path(table);
+    let named: HashSet<Path> = named.iter().map(|path| under(&folder, path)).collect();
+    Ok(objects
+        .into_iter()
+        .filter(|object| !named.contains(&object.location))
+        .collect())
+}
+
+fn under(folder: &Path, relative: &str) -> Path {
+    folder.parts().chain(Path::from(relative).parts()).collect()
+}
+
 fn data_file(folder: &Path, add: deltalake_core::kernel::Add) -> DataFile {
     let stats: Stats = add
         .stats
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    let relative = Path::from(add.path.as_str());
     DataFile {
-        path: folder.parts().chain(relative.parts()).collect(),
+        path: under(folder, &add.path),
         size: u64::try_from(add.size).unwrap_or_default(),
         rows: stats.num_records,
         timestamps: stats.min_values.timestamp.zip(stats.max_values.timestamp),

@@ -81,9 +81,24 @@ pub fn give_back(member: &Member, partitions: &TopicPartitionList) -> KafkaResul
     }
 }
 
-/// Leaves the group; its partitions go to others at once.
-pub fn leave(member: Member) {
+/// Leaves the group; its partitions go to others at once. `unanswered` is what the group wants and waits for: leaving
+/// would wait for the answer too.
+pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
     member.context().leaving.store(true, Ordering::Relaxed);
+    let waiting = std::iter::from_fn(|| member.context().next_rebalance());
+    for rebalance in unanswered.into_iter().chain(waiting) {
+        let answer = match rebalance {
+            Rebalance::Assign(_) => take(&member, &TopicPartitionList::new()),
+            Rebalance::Revoke { partitions, .. } => {
+                let mut list = TopicPartitionList::new();
+                for partition in partitions {
+                    list.add_partition(topic, partition);
+                }
+                give_back(&member, &list)
+            }
+        };
+        tracing::debug!(?answer, "leaving the group");
+    }
     drop(member);
 }
 

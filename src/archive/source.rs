@@ -88,7 +88,7 @@ pub fn run(
         progress,
     };
     let result = source.read(stop);
-    group::leave(source.member);
+    group::leave(source.member, &job.kafka.topic, source.turn.unanswered());
     result.map(|()| source.report)
 }
 
@@ -135,6 +135,21 @@ enum Turn {
     },
     /// The lake is asked whether every partition has reached its end.
     Ending,
+}
+
+impl Turn {
+    /// What the group waits for.
+    fn unanswered(self) -> Option<Rebalance> {
+        match self {
+            Turn::Assigned(partitions) | Turn::Adopting(partitions) => Some(Rebalance::Assign(partitions)),
+            Turn::Resuming => Some(Rebalance::Assign(Vec::new())),
+            Turn::Draining { partitions, .. } => Some(Rebalance::Revoke {
+                partitions,
+                lost: false,
+            }),
+            Turn::Read | Turn::Resetting | Turn::Ending => None,
+        }
+    }
 }
 
 impl Source<'_> {

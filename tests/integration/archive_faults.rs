@@ -1,0 +1,92 @@
+//! `lakebed archive` when processes die.
+
+use crate::support::kafka::{Topic, event};
+use crate::support::lake::{committed_rows, eventually, held, places};
+use crate::support::program::{archive, ended, run, signal, start};
+use crate::support::unique;
+
+/// Waits between kills, drawn from a seed so that a failure can be run again.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[tokio::test]
+async fn killed_five_times_at_random_every_message_is_there_once() {
+    let topic = Topic::new(4).await;
+    let lake = tempfile::tempdir().expect("a folder");
+    let path = lake.path().to_str().expect("UTF-8");
+    let log = lake.path().join("log");
+    let group = unique("group");
+    let mut draw = Draw(20_260_115);
+    let messages = 40_000;
+    let broken = |number: u64| {
+        if number % 101 == 0 {
+            Some(format!("broken {number}"))
+        } else {
+            event(number)
+        }
+    };
+    topic.send((0..messages).map(broken));
+    let mut goal = 0;
+    for _ in 0..5 {
+        let mut command = archive(&topic.name, path);
+        command.env("KAFKA_GROUP", &group).env("BATCH_SIZE", "200");
+        let mut killed = start(&mut command, &log);
+        goal += 1 + draw.below(5000);
+        eventually("some more messages are archived", || {
+            committed_rows(lake.path(), "raw_events") >= goal.min(messages * 9 / 10)
+        });
+        signal(&killed, "KILL");
+        assert_eq!(ended(&mut killed), None);
+    }
+    run(archive(&topic.name, path).env("KAFKA_GROUP", &group).arg("--until-end"));
+    let held = held(lake.path());
+    let all = held.rows.union(&held.quarantined).copied().collect();
+    assert_eq!(places(4, usize::try_from(messages).expect("a count")), all);
+    assert_eq!(held.quarantined.len(), 397);
+}
+
+#[tokio::test]
+async fn a_member_that_slept_through_its_session_does_not_double_what_another_archived() {
+    let topic = Topic::new(2).await;
+    let lake = tempfile::tempdir().expect("a folder");
+    let path = lake.path().to_str().expect("UTF-8");
+    let log = lake.path().join("log");
+    let group = unique("group");
+    let member = |log: &std::path::Path| {
+        let mut command = archive(&topic.name, path);
+        command
+            .env("KAFKA_GROUP", &group)
+            .env("BATCH_SIZE", "100000")
+            .env("TIMEOUT_SEC", "3");
+        start(&mut command, log)
+    };
+    topic.send((0..4000).map(event));
+    let mut sleeper = member(&log);
+    eventually("the first member reads", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("reading partitions"))
+    });
+    signal(&sleeper, "STOP");
+    let mut other = member(&lake.path().join("log2"));
+    eventually("the second member archives all", || {
+        committed_rows(lake.path(), "raw_events") == 4000
+    });
+    signal(&sleeper, "CONT");
+    topic.send((4000..5000).map(event));
+    eventually("the rest is archived", || {
+        committed_rows(lake.path(), "raw_events") >= 5000
+    });
+    for child in [&mut sleeper, &mut other] {
+        signal(child, "TERM");
+        assert_eq!(ended(child), Some(0));
+    }
+    assert_eq!(held(lake.path()).rows, places(2, 5000));
+}

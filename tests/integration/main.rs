@@ -1,0 +1,5 @@
+//! All integration tests, in one binary: they run the real program against real servers.
+
+mod archive;
+mod archive_faults;
+mod support;

@@ -1,0 +1,94 @@
+//! What a lake holds, read without the program.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::python;
+use super::{service, unique};
+
+/// A lake on the S3 server that no other test has.
+pub fn bucket_lake() -> String {
+    format!("s3a://{}/{}", service("LAKEBED_TEST_BUCKET"), unique("lake"))
+}
+
+/// What the two tables hold, as the Delta log says and as plain Parquet says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The place of each row of raw_events.
+    pub rows: BTreeSet<(i64, i64)>,
+    /// The place of each row of the quarantine.
+    pub quarantined: BTreeSet<(i64, i64)>,
+}
+
+/// Reads a local lake through deltalake and, again, as plain Hive-partitioned files through DuckDB; the two must
+/// agree, and no place may be there twice.
+pub fn held(lake: &Path) -> Held {
+    let found = python::run("held.py", &[lake.to_str().expect("a UTF-8 path")]);
+    let places = |name: &str| -> BTreeSet<(i64, i64)> {
+        let listed: Vec<(i64, i64)> = found[name]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|place| {
+                (
+                    place[0].as_i64().expect("a partition"),
+                    place[1].as_i64().expect("an offset"),
+                )
+            })
+            .collect();
+        let set: BTreeSet<(i64, i64)> = listed.iter().copied().collect();
+        assert_eq!(set.len(), listed.len(), "{name}: a message is there twice");
+        set
+    };
+    assert_eq!(
+        places("delta_rows"),
+        places("plain_rows"),
+        "the log and the plain files differ"
+    );
+    let held = Held {
+        rows: places("delta_rows"),
+        quarantined: places("delta_quarantine"),
+    };
+    assert!(
+        held.rows.is_disjoint(&held.quarantined),
+        "a message is a row and in quarantine"
+    );
+    held
+}
+
+/// All places of a topic whose partitions hold these many messages.
+pub fn places(partitions: i32, messages: usize) -> BTreeSet<(i64, i64)> {
+    let partitions = i64::from(partitions);
+    (0..i64::try_from(messages).expect("a count"))
+        .map(|message| (message % partitions, message / partitions))
+        .collect()
+}
+
+/// Waits until a condition holds, and fails when it does not within a minute.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// Rows that the Delta log of a local lake's table names by now, from the counts in its commits.
+pub fn committed_rows(lake: &Path, table: &str) -> u64 {
+    let log = lake.join(table).join("_delta_log");
+    let Ok(entries) = std::fs::read_dir(log) else {
+        return 0;
+    };
+    entries
+        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
+        .flat_map(|commit| commit.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .filter_map(|action| {
+            let stats = action.get("add")?.get("stats")?.as_str()?;
+            serde_json::from_str::<Value>(stats).ok()?.get("numRecords")?.as_u64()
+        })
+        .sum()
+}

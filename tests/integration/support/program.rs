@@ -1,0 +1,154 @@
+//! The program under test, run as its user runs it.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::lake::eventually;
+use super::{service, unique};
+
+/// Variables of the machine's that must not reach the program but by a test's own hand.
+const CLEAN: [&str; 14] = [
+    "KAFKA_BROKERS",
+    "KAFKA_TOPIC",
+    "KAFKA_GROUP",
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_DB",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_SCHEMA",
+    "DATA_LAKE_PATH",
+];
+
+/// `lakebed` with these arguments and no settings.
+pub fn lakebed(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakebed"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in CLEAN {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// `lakebed archive` of a topic into a lake, from its beginning, in a group of its own, with small flushes.
+pub fn archive(topic: &str, lake: &str) -> Command {
+    let mut command = lakebed(&["archive"]);
+    command
+        .env("KAFKA_BROKERS", service("KAFKA_BROKERS"))
+        .env("KAFKA_TOPIC", topic)
+        .env("KAFKA_GROUP", unique("group"))
+        .env("KAFKA_SESSION_TIMEOUT_MS", "1000")
+        .env("AUTO_OFFSET_RESET", "earliest")
+        .env("BATCH_SIZE", "500")
+        .env("TIMEOUT_SEC", "1")
+        .env("DATA_LAKE_PATH", lake);
+    with_store(&mut command);
+    command
+}
+
+/// Adds the login of the S3 server.
+pub fn with_store(command: &mut Command) {
+    for name in [
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+    ] {
+        command.env(name, service(name));
+    }
+}
+
+/// Adds the login of PostgreSQL, and a schema.
+pub fn with_postgres(command: &mut Command, schema: &str) {
+    for name in [
+        "POSTGRES_HOST",
+        "POSTGRES_PORT",
+        "POSTGRES_DB",
+        "POSTGRES_USER",
+        "POSTGRES_PASSWORD",
+    ] {
+        command.env(name, service(name));
+    }
+    command.env("POSTGRES_SCHEMA", schema);
+}
+
+/// Runs to the end; stdout where it exits 0.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{command:?}\n{}", shown(&output));
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
+}
+
+/// Runs to the end and expects this exit code; stderr.
+pub fn fails(command: &mut Command, code: i32) -> String {
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{}", shown(&output));
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("panicked"),
+        "{}",
+        shown(&output)
+    );
+    String::from_utf8(output.stderr).expect("stderr is UTF-8")
+}
+
+/// The JSON object that a command prints under `--format json`.
+pub fn json(command: &mut Command) -> serde_json::Value {
+    let text = run(command);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A program in the background, which does not outlive its test.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts in the background, logs into a file.
+pub fn start(command: &mut Command, log: &Path) -> Running {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("a log file");
+    Running(
+        command
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts"),
+    )
+}
+
+/// Sends a signal, as `kill` does.
+pub fn signal(child: &Running, name: &str) {
+    let id = child.0.id().to_string();
+    let status = Command::new("kill").args([format!("-{name}"), id]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
+}
+
+/// Waits until a process has ended; its exit code, none where a signal ended it.
+pub fn ended(child: &mut Running) -> Option<i32> {
+    let mut status = None;
+    eventually("the process ends", || {
+        status = child.0.try_wait().expect("a child can be waited for");
+        status.is_some()
+    });
+    status.and_then(|status| status.code())
+}
+
+fn shown(output: &Output) -> String {
+    format!(
+        "{}\nstdout: {}\nstderr: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod history;
 pub mod kafka;

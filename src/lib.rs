@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod event;
 pub mod history;

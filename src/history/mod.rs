@@ -1,17 +1,159 @@
-//! history
+//! The five history tables: computed from the lake's events, published into PostgreSQL or into the lake.
+//!
+//! One run ([`run::run`]): [`window`] says which events, [`snapshot_table`] reads them, [`rollup`] sums them up by
+//! `views/rollup.sql`, [`tables`] makes the five tables by the other files of `views/`, [`publish`] makes them and the
+//! run's row ([`runs`]) visible in one step.
+
+pub mod publish;
+mod read_fault;
+pub mod rollup;
+pub mod run;
+pub mod runs;
+mod session;
+pub mod snapshot_table;
+pub mod tables;
+pub mod window;
+
+pub use publish::lake::read_published;
+pub use run::{Step, run};
+pub use runs::{Outcome, RunReport};
+pub use session::session;
+pub use snapshot_table::register_table;
+pub use tables::{HISTORY_TABLES, HistoryTable, TableRows};
+pub use window::Window;
 
 use crate::error::{HasKind, Kind};
+use crate::lake::LakeError;
 
-/// What can go wrong.
+/// What can go wrong with a run.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// A fault.
-    #[error("{0}")]
-    Fault(String),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A file that the lake's table names cannot be read.
+    #[error("cannot read the data file {file}: {reason}; bring the file back, or take it out of the table's log")]
+    File {
+        /// The file, from the root of its store.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store was away while a file was being read.
+    #[error("the store failed while {file} was being read: {reason}")]
+    Store {
+        /// The file, from the root of its store.
+        file: String,
+        /// The store's own words.
+        reason: String,
+    },
+    /// The computation needs more memory than it may take.
+    #[error("{what} does not fit in the memory that a run may take: {reason}; take fewer --days")]
+    Memory {
+        /// What was being computed.
+        what: String,
+        /// How much was missing.
+        reason: String,
+    },
+    /// The computation failed.
+    #[error("cannot compute {what}: {reason}")]
+    Query {
+        /// What was being computed.
+        what: String,
+        /// What failed.
+        reason: String,
+    },
+    /// A value outgrew its column.
+    #[error(
+        "{table}.{column} does not fit its type {column_type}: {reason}; look for absurd bytes_changed in the events of the window"
+    )]
+    TooLarge {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+        /// The column's type.
+        column_type: String,
+        /// The value.
+        reason: String,
+    },
+    /// `--mode error`, and there is something already.
+    #[error(
+        "{table} in {place} has rows already and the mode is error; publish with --mode overwrite or append, or empty the table"
+    )]
+    Occupied {
+        /// The table.
+        table: &'static str,
+        /// Where it is.
+        place: String,
+    },
+    /// A table is there but is not ours.
+    #[error(
+        "the table {table} in {place} has other columns than lakebed publishes: {difference}; rename it or drop it, or name another POSTGRES_SCHEMA"
+    )]
+    OtherColumns {
+        /// The table.
+        table: &'static str,
+        /// Where it is.
+        place: String,
+        /// How its columns differ.
+        difference: String,
+    },
+    /// PostgreSQL refused us, and will until a setting or a right is changed.
+    #[error("PostgreSQL at {server} refused {what}: {reason}; {help}")]
+    PostgresRefused {
+        /// Host, port, database, user.
+        server: String,
+        /// What was asked for.
+        what: String,
+        /// The server's own words.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// PostgreSQL was away or overloaded.
+    #[error("PostgreSQL at {server} failed {what}: {reason}")]
+    PostgresAway {
+        /// Host, port, database, user.
+        server: String,
+        /// What was asked for.
+        what: String,
+        /// The server's or the system's own words.
+        reason: String,
+    },
+    /// The connection was lost during COMMIT, and the server did not come back to say how it ended.
+    #[error(
+        "PostgreSQL at {server} was lost during COMMIT and did not come back ({reason}): whether run {id} was published is not known; lakebed_runs has its row if it was. Running again is safe"
+    )]
+    CommitUnknown {
+        /// Host, port, database, user.
+        server: String,
+        /// The run.
+        id: String,
+        /// The last attempt's error.
+        reason: String,
+    },
+    /// Other publishers were first, again and again.
+    #[error("other runs kept publishing into {place} while this one tried to; run again when they are done")]
+    Busy {
+        /// Where the tables are published.
+        place: String,
+    },
 }
 
 impl HasKind for HistoryError {
     fn kind(&self) -> Kind {
-        Kind::Bug
+        match self {
+            HistoryError::Lake(error) => error.kind(),
+            HistoryError::File { .. } | HistoryError::TooLarge { .. } | HistoryError::Occupied { .. } => Kind::Data,
+            HistoryError::Store { .. }
+            | HistoryError::PostgresAway { .. }
+            | HistoryError::CommitUnknown { .. }
+            | HistoryError::Busy { .. } => Kind::Retry,
+            HistoryError::Memory { .. } | HistoryError::OtherColumns { .. } | HistoryError::PostgresRefused { .. } => {
+                Kind::Configuration
+            }
+            HistoryError::Query { .. } => Kind::Bug,
+        }
     }
 }

@@ -1,0 +1,134 @@
+//! The record of a run: what it read, what it published and how it ended.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{TableRows, Window};
+use crate::config::history::PublishMode;
+use crate::lake::TableSnapshot;
+
+/// The name of the table of runs, in PostgreSQL and in the lake.
+pub const RUNS_TABLE: &str = "lakebed_runs";
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Its tables are what readers see.
+    Published,
+    /// The mode was ignore and there were rows already: nothing was changed.
+    Ignored,
+    /// A run over a newer version of the lake had published before: nothing was changed.
+    Superseded,
+    /// It ended with an error: nothing was changed.
+    Failed,
+}
+
+impl Outcome {
+    /// The outcome as lakebed_runs holds it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Published => "published",
+            Outcome::Ignored => "ignored",
+            Outcome::Superseded => "superseded",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// A run, as its row in lakebed_runs holds it and as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// The run.
+    pub id: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it published or gave up.
+    pub ended_at: DateTime<Utc>,
+    /// The tables cover the events from here
+    pub window_start: DateTime<Utc>,
+    /// to here, both included.
+    pub window_end: DateTime<Utc>,
+    /// The id of raw_events; empty where it is plain Parquet.
+    pub lake_id: String,
+    /// The version of raw_events that the run read; none where it is plain Parquet.
+    pub lake_version: Option<u64>,
+    /// What it was to do with rows that earlier runs published.
+    pub mode: &'static str,
+    /// Events in the window; none where the run failed before it knew.
+    pub events_read: Option<u64>,
+    /// Rows of each table that this run computed; they are visible where the outcome is published.
+    pub rows_per_table: BTreeMap<&'static str, usize>,
+    /// Where the tables are published.
+    pub published_to: String,
+    /// The version of each table that belongs to this run; only where they are published into the lake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_versions: Option<BTreeMap<&'static str, u64>>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl RunReport {
+    /// A run that begins now; it has failed until it has ended otherwise.
+    pub(super) fn begin(window: &Window, mode: PublishMode, published_to: String) -> RunReport {
+        let now = Utc::now().trunc_subsecs(6);
+        RunReport {
+            id: Uuid::now_v7().to_string(),
+            outcome: Outcome::Failed,
+            started_at: now,
+            ended_at: now,
+            window_start: window.start.trunc_subsecs(6),
+            window_end: window.end.trunc_subsecs(6),
+            lake_id: String::new(),
+            lake_version: None,
+            mode: mode.as_str(),
+            events_read: None,
+            rows_per_table: BTreeMap::new(),
+            published_to,
+            table_versions: None,
+            error: None,
+        }
+    }
+
+    /// Notes which version of the lake the run reads.
+    pub(super) fn reads(&mut self, events: &TableSnapshot) {
+        self.lake_id.clone_from(&events.id);
+        self.lake_version = events.version;
+    }
+
+    /// Notes what the run computed.
+    pub(super) fn computed(&mut self, events: u64, rows: &[TableRows]) {
+        self.events_read = Some(events);
+        self.rows_per_table = rows
+            .iter()
+            .map(|rows| (rows.table.name, rows.batch.num_rows()))
+            .collect();
+    }
+
+    /// Notes how the run ends, now; microseconds are what both homes of the row can hold.
+    pub(super) fn ends(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        self.ended_at = Utc::now().trunc_subsecs(6);
+    }
+
+    /// The version of the lake as a signed number, which PostgreSQL and Delta marks hold.
+    pub(super) fn signed_version(&self) -> Option<i64> {
+        self.lake_version.and_then(|version| i64::try_from(version).ok())
+    }
+
+    /// The events read as a signed number, which both homes of the row hold.
+    pub(super) fn signed_events(&self) -> Option<i64> {
+        self.events_read.and_then(|events| i64::try_from(events).ok())
+    }
+}
+
+/// A map of table names as JSON text.
+pub(super) fn json_text<V: Serialize>(map: &BTreeMap<&'static str, V>) -> String {
+    serde_json::to_string(map).unwrap_or_else(|_| "{}".to_owned())
+}

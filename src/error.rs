@@ -8,6 +8,7 @@ use crate::history::HistoryError;
 use crate::kafka::KafkaFault;
 use crate::lake::LakeError;
 use crate::produce::ProduceError;
+use crate::query::QueryError;
 
 /// What the person, or the loop, that meets an error should do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Kind {
     Configuration,
     /// What was read is not what it should be.
     Data,
+    /// The machine lacks something, such as room on a disk: it fails until somebody makes room.
+    Resource,
     /// lakebed itself is at fault.
     Bug,
 }
@@ -27,7 +30,7 @@ impl Kind {
     pub fn exit_code(self) -> ExitCode {
         match self {
             Kind::Configuration => ExitCode::from(2),
-            Kind::Retry | Kind::Data | Kind::Bug => ExitCode::from(1),
+            Kind::Retry | Kind::Data | Kind::Resource | Kind::Bug => ExitCode::from(1),
         }
     }
 }
@@ -52,6 +55,7 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
                 .or_else(|| known::<ArchiveError>(cause))
                 .or_else(|| known::<ProduceError>(cause))
                 .or_else(|| known::<HistoryError>(cause))
+                .or_else(|| known::<QueryError>(cause))
         })
         .unwrap_or(Kind::Bug)
 }

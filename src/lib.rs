@@ -10,4 +10,5 @@ pub mod history;
 pub mod kafka;
 pub mod lake;
 pub mod produce;
+pub mod query;
 pub mod retry;

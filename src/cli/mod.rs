@@ -2,8 +2,12 @@
 
 mod archive;
 mod config;
+mod demo;
 mod output;
+mod process;
+mod produce;
 mod progress;
+mod query;
 mod stop;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -59,7 +63,11 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoCommand),
+    Produce(produce::ProduceCommand),
     Archive(archive::ArchiveCommand),
+    Process(process::ProcessCommand),
+    Query(query::QueryCommand),
     Config(config::ConfigCommand),
 }
 
@@ -79,7 +87,11 @@ impl Cli {
     /// The command's; [`crate::error::kind_of`] tells the kind.
     pub async fn run(self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<()> {
         match self.command {
+            Command::Demo(command) => command.run().await,
+            Command::Produce(command) => command.run().await,
             Command::Archive(command) => command.run().await,
+            Command::Process(command) => command.run().await,
+            Command::Query(command) => command.run().await,
             Command::Config(command) => command.run(matches, file),
         }
     }

@@ -3,6 +3,7 @@
 //! [`generate`] lays out the day, [`event`] writes an ordinary message, [`oddity`] the odd and the broken ones,
 //! [`names`] holds what they are made of and [`random`] draws from it.
 
+mod broker;
 mod event;
 pub mod generate;
 mod names;
@@ -10,4 +11,5 @@ mod oddity;
 mod random;
 mod rhythm;
 
+pub use broker::Broker;
 pub use generate::{Message, day};

@@ -14,7 +14,8 @@ pub mod snapshot_table;
 pub mod tables;
 pub mod window;
 
-pub use publish::lake::read_published;
+pub use publish::lake::{read_published, read_published_table};
+pub use publish::postgres::read_published_in_postgres;
 pub use run::{Step, run};
 pub use runs::{Outcome, RunReport};
 pub use session::session;

@@ -6,12 +6,15 @@
 mod connect;
 mod copy;
 mod definition;
+mod read;
 mod row;
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Transaction};
+
+pub use read::read_published_in_postgres;
 
 use super::decide;
 use crate::config::PostgresSettings;

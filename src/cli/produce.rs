@@ -1,0 +1,69 @@
+//! `lakebed produce`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use clap::value_parser;
+use indicatif::ProgressBar;
+
+use super::progress::bytes_bar;
+use super::{Format, output, stop};
+use crate::config::KafkaSettings;
+use crate::produce::{Delivery, Input, ProduceError, ProduceReport, feed};
+
+/// Feed the topic from NDJSON: events as they are, or Wikimedia recentchange events
+///
+/// The kind of each line is recognised: recentchange events are mapped to the topic's events, canary events left out,
+/// everything else is sent byte for byte. Compressed input (.gz, .zst) is recognised by its content.
+#[derive(Debug, Args)]
+pub struct ProduceCommand {
+    /// The file to read; - reads standard input
+    #[arg(value_name = "FILE|-")]
+    input: PathBuf,
+
+    /// Send at most this many messages a second
+    #[arg(long, value_parser = value_parser!(u32).range(1..), value_name = "MESSAGES")]
+    rate: Option<u32>,
+
+    /// What to print at the end
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+
+    #[command(flatten)]
+    kafka: KafkaSettings,
+}
+
+impl ProduceCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`ProduceError`].
+    pub async fn run(self) -> anyhow::Result<()> {
+        let wish = stop::on_signal()?;
+        let (path, settings, rate) = (self.input.clone(), self.kafka.clone(), self.rate);
+        let fed = tokio::task::spawn_blocking(move || -> Result<ProduceReport, ProduceError> {
+            let delivery = Delivery::open(&settings)?;
+            let mut input = Input::open(&path)?;
+            let bar: ProgressBar = bytes_bar(input.total_bytes());
+            let report = feed(&mut input, delivery, rate, &wish, &|bytes| bar.set_position(bytes));
+            bar.finish_and_clear();
+            report
+        });
+        let report = fed.await.context("feeding ended on its own")??;
+        output::print(self.format, &report, |report| text(report, &self.kafka.topic))
+    }
+}
+
+fn text(report: &ProduceReport, topic: &str) -> String {
+    let number = output::grouped;
+    let canaries = match report.canaries {
+        0 => String::new(),
+        canaries => format!("; {} canary events left out", number(canaries)),
+    };
+    format!(
+        "{} messages delivered to {topic}, from {} lines{canaries}.",
+        number(report.delivered),
+        number(report.lines)
+    )
+}

@@ -1,0 +1,78 @@
+//! Ad-hoc SQL, read only, over raw_events, quarantine and the five history tables.
+//!
+//! Only the tables that a statement names are opened ([`sources`]); what it gives is written as it comes ([`output`]).
+
+pub mod output;
+mod sources;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SQLOptions;
+
+pub use output::QueryFormat;
+
+use crate::config::PostgresSettings;
+use crate::error::{HasKind, Kind};
+use crate::history::{self, HistoryError};
+use crate::lake::snapshot::AsOf;
+use crate::lake::{Lake, LakeError};
+
+/// What can go wrong with a query.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The history tables.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The statement is no query, or names what is not there.
+    #[error("cannot run this query: {0}")]
+    Statement(String),
+    /// The query began and failed.
+    #[error("the query failed: {0}")]
+    Failed(String),
+    /// The result could not be written.
+    #[error("the result could not be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl HasKind for QueryError {
+    fn kind(&self) -> Kind {
+        match self {
+            QueryError::Lake(error) => error.kind(),
+            QueryError::History(error) => error.kind(),
+            QueryError::Statement(_) => Kind::Configuration,
+            QueryError::Failed(_) => Kind::Data,
+            QueryError::Output(_) => Kind::Resource,
+        }
+    }
+}
+
+/// Runs one query; its rows come as they are computed.
+///
+/// # Errors
+/// [`QueryError`]; a statement that would change anything is refused.
+pub async fn run(
+    sql: &str,
+    lake: &Lake,
+    postgres: &PostgresSettings,
+    as_of: AsOf,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let refused = |error: DataFusionError| QueryError::Statement(message(&error));
+    let ctx = history::session()?;
+    let state = ctx.state();
+    let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect).map_err(refused)?;
+    let named = state.resolve_table_references(&statement).map_err(refused)?;
+    for table in named {
+        sources::open(&ctx, lake, postgres, table.table(), as_of).await?;
+    }
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = ctx.sql_with_options(sql, read_only).await.map_err(refused)?;
+    frame.execute_stream().await.map_err(|error| QueryError::Failed(message(&error)))
+}
+
+/// What the engine says, without the names of its own parts around it.
+fn message(error: &DataFusionError) -> String {
+    error.find_root().strip_backtrace()
+}

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     let (cli, matches) = Cli::read();
-    start_logs(cli.log_format, cli.log_level);
+    start_logs(cli.log_format, cli.level(&matches));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start threads")),

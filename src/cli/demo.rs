@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use chrono::{DateTime, Utc};
-use clap::{Args, FromArgMatches, Command as ClapCommand};
+use clap::{Args, Command as ClapCommand, FromArgMatches};
 
 use super::output::{grouped, print_line};
 use super::progress::ArchiveBar;
@@ -68,7 +68,10 @@ impl DemoCommand {
 fn empty(folder: &Path) -> anyhow::Result<()> {
     let shown = folder.display();
     if folder.exists() {
-        let foreign = std::fs::read_dir(folder).with_context(|| format!("cannot read {shown}"))?.next().is_some();
+        let foreign = std::fs::read_dir(folder)
+            .with_context(|| format!("cannot read {shown}"))?
+            .next()
+            .is_some();
         if foreign && !folder.join(MARKER).exists() {
             bail!("{shown} holds something that no demo made; name another place with --folder");
         }
@@ -164,7 +167,9 @@ fn text(
         run.window_start.format("%Y-%m-%d %H:%M"),
         run.window_end.format("%Y-%m-%d %H:%M UTC"),
     );
-    let format = FormatOptions::default().with_null("NULL").with_timestamp_tz_format(Some("%Y-%m-%d %H:%M"));
+    let format = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M"));
     for rows in tables {
         let count = rows.batch.num_rows();
         let head = rows.batch.slice(0, count.min(SHOWN));

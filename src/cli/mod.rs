@@ -10,6 +10,7 @@ mod progress;
 mod query;
 mod stop;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::file::SettingsFile;
@@ -78,6 +79,15 @@ impl Cli {
         match Cli::from_arg_matches(&matches) {
             Ok(cli) => (cli, matches),
             Err(error) => error.exit(),
+        }
+    }
+
+    /// The least severe level that is logged. The demo tells its own story, so it logs warnings only unless asked.
+    pub fn level(&self, matches: &ArgMatches) -> tracing::Level {
+        let asked = matches.value_source("log_level") != Some(ValueSource::DefaultValue);
+        match self.command {
+            Command::Demo(_) if !asked => tracing::Level::WARN,
+            _ => self.log_level,
         }
     }
 

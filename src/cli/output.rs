@@ -30,17 +30,45 @@ pub fn print<T: Serialize>(format: Format, result: &T, text: impl FnOnce(&T) -> 
 /// # Errors
 /// Where stdout cannot be written to; a reader that has gone away is no error.
 pub fn print_line(line: &str) -> anyhow::Result<()> {
-    accept_closed(writeln!(io::stdout().lock(), "{line}"))
+    let mut out = Stdout::new();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
 }
 
-/// Takes it that a reader who has seen enough closes the pipe.
-///
-/// # Errors
-/// Every other error of writing.
-pub fn accept_closed(written: io::Result<()>) -> anyhow::Result<()> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+/// Stdout, for a reader who may close the pipe once they have seen enough: what comes later goes nowhere.
+pub struct Stdout {
+    open: bool,
+}
+
+impl Stdout {
+    /// Stdout as the process was given it.
+    pub fn new() -> Stdout {
+        Stdout { open: true }
+    }
+
+    fn accept_closed<T>(&mut self, written: io::Result<T>, as_if: T) -> io::Result<T> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.open = false;
+                Ok(as_if)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.open {
+            return Ok(bytes.len());
+        }
+        let written = io::stdout().write(bytes);
+        self.accept_closed(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = io::stdout().flush();
+        self.accept_closed(flushed, ())
     }
 }
 

@@ -51,21 +51,31 @@ fn log(step: Step) {
 
 fn text(report: &RunReport) -> String {
     let events = output::grouped(report.events_read.unwrap_or_default());
-    let window = format!("{} to {}", report.window_start.to_rfc3339(), report.window_end.to_rfc3339());
+    let window = format!(
+        "{} to {}",
+        report.window_start.to_rfc3339(),
+        report.window_end.to_rfc3339()
+    );
     let found = match report.events_read {
         Some(0) => format!("There are no events from {window}: the tables are empty."),
         _ => format!("{events} events from {window}."),
     };
     let outcome = match report.outcome {
         Outcome::Published => format!("Published to {}:", report.published_to),
-        Outcome::Ignored => format!("Nothing was published: {} has rows already, and the mode is ignore.", report.published_to),
+        Outcome::Ignored => format!(
+            "Nothing was published: {} has rows already, and the mode is ignore.",
+            report.published_to
+        ),
         Outcome::Superseded => format!(
             "Nothing was published: {} shows a newer version of this lake already.",
             report.published_to
         ),
         Outcome::Failed => "Nothing was published.".to_owned(),
     };
-    let rows = report.rows_per_table.iter().map(|(table, rows)| format!("  {table:<34} {rows:>7} rows"));
+    let rows = report
+        .rows_per_table
+        .iter()
+        .map(|(table, rows)| format!("  {table:<34} {rows:>7} rows"));
     [found, outcome]
         .into_iter()
         .chain(rows.filter(|_| report.outcome == Outcome::Published))

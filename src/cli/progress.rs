@@ -42,8 +42,14 @@ pub fn show(bar: &ProgressBar, total: u64) {
 /// A bar of the bytes read of an input; of unknown length, it counts them.
 pub fn bytes_bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{bar:40} {bytes}/{total_bytes}  {bytes_per_sec}  {elapsed}"),
-        None => (ProgressBar::no_length(), "{spinner} {bytes}  {bytes_per_sec}  {elapsed}"),
+        Some(total) => (
+            ProgressBar::new(total),
+            "{bar:40} {bytes}/{total_bytes}  {bytes_per_sec}  {elapsed}",
+        ),
+        None => (
+            ProgressBar::no_length(),
+            "{spinner} {bytes}  {bytes_per_sec}  {elapsed}",
+        ),
     };
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::output::accept_closed;
+use super::output::Stdout;
 use crate::config::{LakeSettings, PostgresSettings, SettingsError};
 use crate::lake::Lake;
 use crate::lake::snapshot::AsOf;
-use crate::query::{self, QueryError, QueryFormat};
+use crate::query::{self, QueryFormat};
 
 /// Run SQL over raw_events, quarantine and the five history tables, read only
 ///
@@ -44,7 +44,7 @@ impl QueryCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// [`QueryError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
+    /// [`query::QueryError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
     pub async fn run(self) -> anyhow::Result<()> {
         let to_terminal = self.output.is_none() && io::stdout().is_terminal();
         if self.format == QueryFormat::Parquet && to_terminal {
@@ -61,12 +61,9 @@ impl QueryCommand {
                 name: "--output",
                 reason: format!("cannot write {}: {error}", path.display()),
             })?),
-            None => Box::new(io::stdout()),
+            None => Box::new(Stdout::new()),
         };
-        match query::output::write(rows, self.format, &mut BufWriter::new(&mut out)).await {
-            Err(QueryError::Output(error)) => accept_closed(Err(error)),
-            other => Ok(other?),
-        }
+        Ok(query::output::write(rows, self.format, &mut BufWriter::new(&mut out)).await?)
     }
 }
 

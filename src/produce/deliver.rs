@@ -1,7 +1,7 @@
 //! Messages to the topic, each acknowledged by all in-sync replicas or counted as lost.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -77,7 +77,10 @@ impl Delivery {
 
     /// Serves acknowledgements until `until`.
     pub fn serve(&self, until: Instant) {
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        while let Some(left) = until
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
+        {
             self.producer.poll(left);
         }
     }
@@ -102,7 +105,11 @@ impl Delivery {
             return Ok(delivered);
         }
         let noted = context.notes.take();
-        let reason = context.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let reason = context
+            .reason
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .take();
         Err(ProduceError::Undelivered {
             failed,
             delivered,
@@ -128,7 +135,9 @@ impl Delivery {
                 return Ok(());
             }
             let missing = metadata.topics().iter().all(|topic| {
-                topic.error().is_some_and(|error| RDKafkaErrorCode::from(error) == RDKafkaErrorCode::UnknownTopicOrPartition)
+                topic
+                    .error()
+                    .is_some_and(|error| RDKafkaErrorCode::from(error) == RDKafkaErrorCode::UnknownTopicOrPartition)
             });
             if missing || begun.elapsed() > TOPIC_TIMEOUT {
                 return Err(KafkaFault::NoTopic {
@@ -143,7 +152,12 @@ impl Delivery {
 
     fn fault(&self, what: &'static str, error: &KafkaError) -> KafkaFault {
         self.producer.poll(Duration::ZERO);
-        KafkaFault::of(&self.settings.brokers, what, error, self.producer.context().notes.take())
+        KafkaFault::of(
+            &self.settings.brokers,
+            what,
+            error,
+            self.producer.context().notes.take(),
+        )
     }
 }
 
@@ -164,7 +178,11 @@ impl ClientContext for Acknowledgements {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if !self.said.swap(true, Ordering::Relaxed) {
-            tracing::warn!(reason, "Kafka has trouble; messages wait for up to {} s", DELIVERY_TIMEOUT.as_secs());
+            tracing::warn!(
+                reason,
+                "Kafka has trouble; messages wait for up to {} s",
+                DELIVERY_TIMEOUT.as_secs()
+            );
         }
         self.notes.keep(&error, reason);
     }

@@ -27,7 +27,9 @@ pub enum ProduceError {
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
     /// Messages were sent and not acknowledged.
-    #[error("{failed} messages were not delivered to {topic} ({delivered} were): {reason}; those that were are in the topic, so feed the rest only")]
+    #[error(
+        "{failed} messages were not delivered to {topic} ({delivered} were): {reason}; those that were are in the topic, so feed the rest only"
+    )]
     Undelivered {
         /// How many were not.
         failed: u64,

@@ -59,20 +59,46 @@ pub async fn run(
     postgres: &PostgresSettings,
     as_of: AsOf,
 ) -> Result<SendableRecordBatchStream, QueryError> {
-    let refused = |error: DataFusionError| QueryError::Statement(message(&error));
+    let refused = |error: DataFusionError| refusal(&error);
     let ctx = history::session()?;
     let state = ctx.state();
-    let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect).map_err(refused)?;
+    let statement = state
+        .sql_to_statement(sql, &state.config().options().sql_parser.dialect)
+        .map_err(refused)?;
     let named = state.resolve_table_references(&statement).map_err(refused)?;
     for table in named {
         sources::open(&ctx, lake, postgres, table.table(), as_of).await?;
     }
-    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let read_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
     let frame = ctx.sql_with_options(sql, read_only).await.map_err(refused)?;
-    frame.execute_stream().await.map_err(|error| QueryError::Failed(message(&error)))
+    frame
+        .execute_stream()
+        .await
+        .map_err(|error| QueryError::Failed(message(&error)))
 }
 
 /// What the engine says, without the names of its own parts around it.
 fn message(error: &DataFusionError) -> String {
-    error.find_root().strip_backtrace()
+    let root = error.find_root();
+    match root {
+        DataFusionError::Plan(reason) => reason.clone(),
+        DataFusionError::SQL(reason, _) => reason.to_string(),
+        other => other.strip_backtrace(),
+    }
+}
+
+/// Why a statement cannot be run, with what to do.
+fn refusal(error: &DataFusionError) -> QueryError {
+    let reason = message(error);
+    let help = if reason.contains("not supported") {
+        "; lakebed query only reads: write one SELECT, EXPLAIN or DESCRIBE"
+    } else if reason.contains("table '") {
+        "; the tables are raw_events, quarantine, historical_hourly_patterns, historical_hourly_trends, historical_top_contributors, historical_language_distribution and historical_server_rankings"
+    } else {
+        ""
+    };
+    QueryError::Statement(format!("{reason}{help}"))
 }

@@ -42,8 +42,15 @@ pub async fn write(
     let schema = rows.schema();
     match format {
         QueryFormat::Table => {
-            let batches: Vec<RecordBatch> = rows.map_err(|error| QueryError::Failed(super::message(&error))).try_collect().await?;
-            let batches = if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches };
+            let batches: Vec<RecordBatch> = rows
+                .map_err(|error| QueryError::Failed(super::message(&error)))
+                .try_collect()
+                .await?;
+            let batches = if batches.is_empty() {
+                vec![RecordBatch::new_empty(schema)]
+            } else {
+                batches
+            };
             let nulls = FormatOptions::default().with_null("NULL");
             let table = pretty_format_batches_with_options(&batches, &nulls).map_err(of_arrow)?;
             writeln!(out, "{table}")?;
@@ -56,7 +63,9 @@ pub async fn write(
             }
         }
         QueryFormat::Json => {
-            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+            let mut writer = WriterBuilder::new()
+                .with_explicit_nulls(true)
+                .build::<_, JsonArray>(&mut *out);
             while let Some(batch) = next(&mut rows).await? {
                 writer.write(&batch).map_err(of_arrow)?;
             }
@@ -76,10 +85,12 @@ pub async fn write(
 }
 
 async fn next(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, QueryError> {
-    rows.next().await.transpose().map_err(|error| QueryError::Failed(super::message(&error)))
+    rows.next()
+        .await
+        .transpose()
+        .map_err(|error| QueryError::Failed(super::message(&error)))
 }
 
-/// An error of writing keeps its own kind, so that a reader that has gone away is told from a full disk.
 fn of_arrow(error: ArrowError) -> QueryError {
     match error {
         ArrowError::IoError(_, error) => QueryError::Output(error),
@@ -88,11 +99,5 @@ fn of_arrow(error: ArrowError) -> QueryError {
 }
 
 fn of_parquet(error: ParquetError) -> QueryError {
-    match error {
-        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-            Ok(error) => QueryError::Output(*error),
-            Err(other) => QueryError::Failed(other.to_string()),
-        },
-        other => QueryError::Failed(other.to_string()),
-    }
+    QueryError::Failed(error.to_string())
 }

@@ -28,11 +28,13 @@ pub async fn open(
             AsOf::Version(_) if name == QUARANTINE => AsOf::Newest,
             as_of => as_of,
         };
-        let snapshot = TableSnapshot::load(lake, name, as_of).await?.ok_or_else(|| LakeError::Missing {
-            what: "table",
-            place: lake.shown(name),
-            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-        })?;
+        let snapshot = TableSnapshot::load(lake, name, as_of)
+            .await?
+            .ok_or_else(|| LakeError::Missing {
+                what: "table",
+                place: lake.shown(name),
+                help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
+            })?;
         history::register_table(ctx, lake, name, &snapshot)?;
     }
     if let Some(table) = HISTORY_TABLES.iter().find(|table| table.name == name) {

@@ -2,4 +2,7 @@
 
 mod archive;
 mod archive_faults;
+mod demo;
+mod end_to_end;
+mod interoperability;
 mod support;

@@ -12,10 +12,12 @@ pub mod runs;
 mod session;
 pub mod snapshot_table;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 pub use publish::lake::read_published;
-pub use run::{Step, run};
+pub use run::{Step, compute_tables, run};
 pub use runs::{Outcome, RunReport};
 pub use session::session;
 pub use snapshot_table::register_table;
@@ -100,7 +102,7 @@ pub enum HistoryError {
         difference: String,
     },
     /// PostgreSQL refused us, and will until a setting or a right is changed.
-    #[error("PostgreSQL at {server} refused {what}: {reason}; {help}")]
+    #[error("PostgreSQL at {server}: cannot {what}: {reason}; {help}")]
     PostgresRefused {
         /// Host, port, database, user.
         server: String,
@@ -112,7 +114,9 @@ pub enum HistoryError {
         help: &'static str,
     },
     /// PostgreSQL was away or overloaded.
-    #[error("PostgreSQL at {server} failed {what}: {reason}")]
+    #[error(
+        "PostgreSQL at {server}: cannot {what}: {reason}; check that the server is up and reachable, then run again"
+    )]
     PostgresAway {
         /// Host, port, database, user.
         server: String,

@@ -107,7 +107,10 @@ impl SnapshotTable {
         let schema = self.schema();
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
         // A filter that no statistics can decide keeps all files.
-        let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter) else {
+        let Ok(predicate) = PruningPredicateBuilder::new()
+            .with_file_schema(schema)
+            .try_build(filter)
+        else {
             return Ok(self.files.clone());
         };
         let statistics = FileStatistics {

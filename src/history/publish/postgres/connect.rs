@@ -14,6 +14,8 @@ use super::Postgres;
 use crate::config::postgres::SslMode;
 use crate::history::HistoryError;
 
+/// What is asked for of a server that cannot be reached, in the words of errors.
+pub(in crate::history) const CONNECT: &str = "connect";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where systems keep the certificates that they trust; the OpenSSL that is built in does not know.
 const SYSTEM_CERTIFICATES: [&str; 4] = [
@@ -64,6 +66,9 @@ impl Postgres<'_> {
         if let Some(password) = &settings.password {
             config.password(password.reveal());
         }
+        if let Some(file) = &settings.sslrootcert {
+            std::fs::metadata(file).map_err(|error| Attempt::Certificates(format!("{file}: {error}")))?;
+        }
         let tls = self.tls().map_err(|error| Attempt::Certificates(error.to_string()))?;
         let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(tls))
             .await
@@ -103,15 +108,15 @@ impl Postgres<'_> {
 
     fn not_connected(&self, error: Attempt) -> HistoryError {
         match error {
-            Attempt::Failed(error) => self.fault("the connection", &error),
+            Attempt::Failed(error) => self.fault(CONNECT, &error),
             Attempt::TimedOut => HistoryError::PostgresAway {
                 server: self.server(),
-                what: "the connection".to_owned(),
+                what: CONNECT.to_owned(),
                 reason: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
             },
             Attempt::Certificates(reason) => HistoryError::PostgresRefused {
                 server: self.server(),
-                what: "the connection".to_owned(),
+                what: CONNECT.to_owned(),
                 reason: format!("the certificates to trust cannot be read: {reason}"),
                 help: "correct POSTGRES_SSLROOTCERT",
             },

@@ -4,6 +4,7 @@
 //! `views/rollup.sql`, [`tables`] makes the five tables by the other files of `views/`, [`publish`] makes them and the
 //! run's row ([`runs`]) visible in one step.
 
+mod diagnose;
 pub mod publish;
 mod read_fault;
 pub mod rollup;

@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
+use super::diagnose::name_file;
 use super::read_fault::query_fault;
 use super::snapshot_table::register;
 use super::{HistoryError, Window};
@@ -37,7 +38,10 @@ pub async fn register_rollup(
     window: &Window,
 ) -> Result<RollupSize, HistoryError> {
     register(ctx, lake, "events", events, &event_columns())?;
-    rollup_of_events(ctx, window).await
+    match rollup_of_events(ctx, window).await {
+        Ok(size) => Ok(size),
+        Err(error) => Err(name_file(error, lake, events, window).await),
+    }
 }
 
 /// The same over whatever is registered as `events`.

@@ -150,9 +150,10 @@ impl Postgres<'_> {
                 refused("check POSTGRES_USER and POSTGRES_PASSWORD, and the server's pg_hba.conf")
             }
             &SqlState::INVALID_CATALOG_NAME => refused("create the database, or correct POSTGRES_DB"),
-            &SqlState::INSUFFICIENT_PRIVILEGE => {
-                refused("grant POSTGRES_USER the right, or name a schema of its own with POSTGRES_SCHEMA")
-            }
+            // A table in a schema without USAGE does not exist, as the server puts it.
+            &SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::UNDEFINED_TABLE => refused(
+                "grant POSTGRES_USER USAGE on the schema and SELECT, INSERT and DELETE on its tables (CREATE where they are missing), or name another POSTGRES_SCHEMA",
+            ),
             // Connection lost, resources short, operator intervention, deadlock, lock timeout, system error.
             code if ["08", "40", "53", "55", "57", "58"]
                 .iter()

@@ -1,11 +1,10 @@
 //! Which data file it was: the engine's errors of decoding name none.
 
-use std::sync::Arc;
-
 use futures::TryStreamExt;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 
-use super::{HistoryError, Window};
+use super::rollup::event_columns;
+use super::snapshot_table::register;
+use super::{HistoryError, Window, session};
 use crate::lake::{DataFile, Lake, TableSnapshot};
 
 /// The error, with the file named where it is one of reading: the files of the window are read once more, alone.
@@ -23,19 +22,28 @@ pub(super) async fn name_file(
         if !file.timestamps.is_none_or(overlaps) {
             continue;
         }
-        if let Err(fault) = decode(lake, file).await {
+        if let Some(reason) = fault_of(lake, events, file).await {
             return HistoryError::File {
                 file: file.path.to_string(),
-                reason: fault.to_string(),
+                reason,
             };
         }
     }
     error
 }
 
-async fn decode(lake: &Lake, file: &DataFile) -> parquet::errors::Result<()> {
-    let reader = ParquetObjectReader::new(Arc::clone(&lake.store()), file.path.clone()).with_file_size(file.size);
-    let mut rows = ParquetRecordBatchStreamBuilder::new(reader).await?.build()?;
-    while rows.try_next().await?.is_some() {}
-    Ok(())
+/// What the engine says of one file alone; none where it can be read.
+async fn fault_of(lake: &Lake, events: &TableSnapshot, file: &DataFile) -> Option<String> {
+    let alone = TableSnapshot {
+        files: vec![file.clone()],
+        ..events.clone()
+    };
+    let ctx = session().ok()?;
+    register(&ctx, lake, "alone", &alone, &event_columns()).ok()?;
+    let drained = async {
+        let mut rows = ctx.sql("SELECT * FROM alone").await?.execute_stream().await?;
+        while rows.try_next().await?.is_some() {}
+        Ok::<(), datafusion::error::DataFusionError>(())
+    };
+    drained.await.err().map(|error| error.strip_backtrace())
 }

@@ -5,6 +5,7 @@
 //! run's row ([`runs`]) visible in one step.
 
 mod diagnose;
+mod held_rows;
 pub mod publish;
 mod read_fault;
 pub mod rollup;

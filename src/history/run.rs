@@ -108,10 +108,10 @@ pub async fn compute_tables(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(u64, Vec<TableRows>), HistoryError> {
     let ctx = session()?;
-    let size = register_rollup(&ctx, lake, events, window).await?;
+    let rollup = register_rollup(&ctx, lake, events, window).await?;
     progress(Step::Summed {
-        events: size.events,
-        rollup_rows: size.rows,
+        events: rollup.events,
+        rollup_rows: rollup.rows,
     });
     let mut all = Vec::with_capacity(HISTORY_TABLES.len());
     for table in &HISTORY_TABLES {
@@ -122,7 +122,7 @@ pub async fn compute_tables(
         });
         all.push(rows);
     }
-    Ok((size.events, all))
+    Ok((rollup.events, all))
 }
 
 /// The error that the run ends with matters more than that its row could not be written.

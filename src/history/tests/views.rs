@@ -16,7 +16,7 @@ async fn computed(events: &[Event]) -> Result<Vec<TableRows>, HistoryError> {
     let batch = batch(events);
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
     ctx.register_table("events", Arc::new(table)).unwrap();
-    rollup_of_events(&ctx, &two_days()).await?;
+    let _rollup = rollup_of_events(&ctx, &two_days()).await?;
     let mut all = Vec::new();
     for table in &HISTORY_TABLES {
         all.push(compute(&ctx, table).await?);

@@ -5,4 +5,5 @@ mod archive_faults;
 mod demo;
 mod end_to_end;
 mod interoperability;
+mod publish_postgres;
 mod support;

@@ -7,7 +7,7 @@
 -- Makes the temporary views oracle_<table>. hour_bucket is a TIMESTAMP in UTC. DuckDB compares text by its UTF-8 bytes.
 
 CREATE OR REPLACE TEMPORARY VIEW oracle_events AS
-SELECT *, make_timestamp(("timestamp" // 3600) * 3600 * 1000000) AS hour
+SELECT *, make_timestamp(("timestamp"::BIGINT // 3600) * 3600 * 1000000) AS hour
 FROM events
 WHERE "timestamp" BETWEEN getvariable('window_first') AND getvariable('window_last');
 

@@ -53,7 +53,7 @@ pub async fn read_published_table(lake: &Lake, table: &'static HistoryTable) -> 
 }
 
 /// Publishes the tables as the mode says, and the run's row.
-pub(super) async fn publish(
+pub(in crate::history) async fn publish(
     lake: &Lake,
     rows: &[TableRows],
     mode: PublishMode,
@@ -84,7 +84,7 @@ pub(super) async fn publish(
 }
 
 /// Leaves a run's row alone.
-pub(super) async fn record(lake: &Lake, report: &RunReport) -> Result<(), HistoryError> {
+pub(in crate::history) async fn record(lake: &Lake, report: &RunReport) -> Result<(), HistoryError> {
     let mut log = RunsLog::open(lake).await?;
     let mut report = report.clone();
     for attempt in 0..ATTEMPTS {
@@ -100,7 +100,7 @@ pub(super) async fn record(lake: &Lake, report: &RunReport) -> Result<(), Histor
 }
 
 /// The action that takes a file out of a table.
-pub(super) fn removal(lake: &Lake, folder: &str, file: &DataFile) -> Action {
+pub(in crate::history) fn removal(lake: &Lake, folder: &str, file: &DataFile) -> Action {
     Action::Remove(Remove {
         path: path_within(lake, folder, file),
         data_change: true,

@@ -171,11 +171,10 @@ async fn commit_table(lake: &Lake, rows: &TableRows, kept: &[DataFile], path: St
     let folder = rows.table.folder();
     let mut writer = TableWriter::open_or_create(lake, &folder, &rows.table.schema(), &[]).await?;
     if writer.schema() != &rows.table.schema() {
-        return Err(HistoryError::OtherColumns {
-            table: rows.table.name,
-            place: lake.shown("history"),
-            difference: "see its schema in the table's log".to_owned(),
-        });
+        return Err(HistoryError::Lake(LakeError::Table {
+            place: lake.shown(&folder),
+            reason: "it has other columns than lakebed publishes; move its folder away".to_owned(),
+        }));
     }
     let mut wanted: Vec<Add> = kept.iter().map(|file| again(lake, &folder, file)).collect();
     if rows.batch.num_rows() > 0 {

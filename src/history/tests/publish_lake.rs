@@ -277,3 +277,31 @@ async fn the_newest_row_has_the_latest_end_whatever_the_clocks_say() {
         .collect();
     assert_eq!(written, ends);
 }
+
+#[tokio::test]
+async fn a_lake_without_any_event_yet_publishes_empty_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake_in(&folder);
+    archive(&lake, &[]).await;
+    let report = run_once(&lake, PublishMode::Overwrite).await.unwrap();
+    assert_eq!((report.outcome, report.events_read), (Outcome::Published, Some(0)));
+    assert!(
+        read_published(&lake)
+            .await
+            .unwrap()
+            .iter()
+            .all(|rows| rows.batch.num_rows() == 0)
+    );
+}
+
+#[tokio::test]
+async fn a_table_of_the_lake_with_other_columns_is_refused_by_name() {
+    let (_folder, lake) = lake_with(3).await;
+    let other = Schema::new(vec![Field::new("hour", DataType::Int64, true)]);
+    TableWriter::open_or_create(&lake, &HISTORY_TABLES[1].folder(), &Arc::new(other), &[])
+        .await
+        .unwrap();
+    let error = run_once(&lake, PublishMode::Overwrite).await.unwrap_err().to_string();
+    assert!(error.contains("history/historical_hourly_trends"), "{error}");
+    assert_eq!(runs(&lake, "outcome").await, ["failed"]);
+}

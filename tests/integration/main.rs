@@ -5,5 +5,6 @@ mod archive_faults;
 mod demo;
 mod end_to_end;
 mod interoperability;
+mod produce;
 mod publish_postgres;
 mod support;

@@ -41,6 +41,7 @@ pub struct Buffer {
     oldest: Option<Instant>,
     partitions: BTreeMap<i32, Reading>,
     epochs: u32,
+    adopted: Option<EventSchema>,
 }
 
 /// How far a partition has been read, and what of it is buffered.
@@ -61,6 +62,7 @@ impl Buffer {
             oldest: None,
             partitions: BTreeMap::new(),
             epochs: 0,
+            adopted: None,
         }
     }
 
@@ -209,19 +211,31 @@ impl Buffer {
             return None;
         }
         let rows = self.events.take();
+        let schema = self.events.schema().clone();
+        self.change_columns();
         Some(Flush {
             covered,
             rows,
-            schema: self.events.schema().clone(),
+            schema,
             rejected,
             cause,
         })
     }
 
-    /// Takes over the lake's columns, between two flushes.
+    /// Takes over the lake's columns, from the next flush on: those of one flush do not change under way.
     pub fn adopt(&mut self, schema: EventSchema) {
-        if self.events.is_empty() {
-            self.events.adopt(schema);
+        self.adopted = Some(schema);
+        self.change_columns();
+    }
+
+    fn change_columns(&mut self) {
+        if !self.events.is_empty() {
+            return;
+        }
+        if let Some(schema) = self.adopted.take() {
+            // Columns of flushes that are on their way into the lake are not in its schema yet.
+            let merged = schema.merged(self.events.schema());
+            self.events.adopt(merged.unwrap_or(schema));
         }
     }
 }

@@ -44,7 +44,9 @@ impl ProduceCommand {
     pub async fn run(self) -> anyhow::Result<()> {
         let wish = stop::on_signal()?;
         let (settings, rate) = (self.kafka.clone(), self.rate);
-        let url = Url::parse(&self.input).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = Url::parse(&self.input)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"));
         let body = match &url {
             Some(url) => Some(stream::open(url.clone(), Arc::clone(&wish)).await?),
             None => None,

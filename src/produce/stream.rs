@@ -58,7 +58,9 @@ pub async fn open(url: Url, stop: Arc<AtomicBool>) -> Result<impl Read + Send + 
         .read_timeout(SILENCE)
         .build()
         .map_err(|error| unopened(error.to_string()))?;
-    let response = ask(&client, &url, None).await.map_err(|fault| unopened(fault.to_string()))?;
+    let response = ask(&client, &url, None)
+        .await
+        .map_err(|fault| unopened(fault.to_string()))?;
     let (chunks, received) = tokio::sync::mpsc::channel(16);
     let live = is_live(&response);
     tokio::spawn(async move {
@@ -76,7 +78,9 @@ pub async fn open(url: Url, stop: Arc<AtomicBool>) -> Result<impl Read + Send + 
 }
 
 async fn ask(client: &Client, url: &Url, after: Option<&str>) -> Result<Response, StreamFault> {
-    let mut request = client.get(url.clone()).header(ACCEPT, "text/event-stream, application/x-ndjson, */*");
+    let mut request = client
+        .get(url.clone())
+        .header(ACCEPT, "text/event-stream, application/x-ndjson, */*");
     if let Some(id) = after {
         request = request.header("Last-Event-ID", id);
     }
@@ -91,7 +95,10 @@ async fn ask(client: &Client, url: &Url, after: Option<&str>) -> Result<Response
 }
 
 fn is_live(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
 

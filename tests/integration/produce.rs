@@ -27,13 +27,31 @@ async fn recent_changes_from_standard_input_are_mapped_and_canaries_left_out() {
     let lake = tempfile::tempdir().expect("a folder");
     let path = lake.path().to_str().expect("UTF-8");
     let mut produce = produce(&topic, "-");
-    let mut child = produce.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
-    child.stdin.take().expect("stdin").write_all(RECENT_CHANGES.as_bytes()).expect("it reads");
+    let mut child = produce
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child
+        .stdin
+        .take()
+        .expect("stdin")
+        .write_all(RECENT_CHANGES.as_bytes())
+        .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report, json!({"lines": 3, "delivered": 2, "canaries": 1}));
     run(archive(&topic.name, path).arg("--until-end"));
-    let columns = ["bytes_changed", "is_bot", "is_new_page", "language", "project", "revision_old", "wiki", "_rescued"];
+    let columns = [
+        "bytes_changed",
+        "is_bot",
+        "is_new_page",
+        "language",
+        "project",
+        "revision_old",
+        "wiki",
+        "_rescued",
+    ];
     let found = python::run("columns.py", &[&[path], columns.as_slice()].concat());
     assert_eq!(
         found,
@@ -53,7 +71,10 @@ async fn a_file_on_a_web_server_is_fed_like_a_local_one() {
         gzip.write_all(lines.as_bytes()).expect("memory");
         gzip.finish().expect("memory")
     });
-    assert_eq!(json(&mut produce(&topic, &url)), json!({"lines": 500, "delivered": 500, "canaries": 0}));
+    assert_eq!(
+        json(&mut produce(&topic, &url)),
+        json!({"lines": 500, "delivered": 500, "canaries": 0})
+    );
     server.join().expect("the server ends");
 }
 
@@ -62,11 +83,16 @@ async fn a_live_stream_is_followed_until_sigterm() {
     let topic = Topic::new(1).await;
     let lake = tempfile::tempdir().expect("a folder");
     let path = lake.path().to_str().expect("UTF-8");
-    let events: String = RECENT_CHANGES.lines().map(|line| format!("event: message\nid: [1]\ndata: {line}\n\n")).collect();
+    let events: String = RECENT_CHANGES
+        .lines()
+        .map(|line| format!("event: message\nid: [1]\ndata: {line}\n\n"))
+        .collect();
     let (url, server) = answer_once("text/event-stream", events.into_bytes());
     let mut following = start(&mut produce(&topic, &url), &lake.path().join("log"));
     let mut archiving = start(&mut archive(&topic.name, path), &lake.path().join("log2"));
-    eventually("both events are archived", || committed_rows(lake.path(), "raw_events") == 2);
+    eventually("both events are archived", || {
+        committed_rows(lake.path(), "raw_events") == 2
+    });
     for child in [&mut following, &mut archiving] {
         signal(child, "TERM");
         assert_eq!(ended(child), Some(0));
@@ -88,7 +114,9 @@ async fn a_rate_is_kept() {
 
 fn produce(topic: &Topic, input: &str) -> std::process::Command {
     let mut command = lakebed(&["produce", input, "--format", "json"]);
-    command.env("KAFKA_BROKERS", service("KAFKA_BROKERS")).env("KAFKA_TOPIC", &topic.name);
+    command
+        .env("KAFKA_BROKERS", service("KAFKA_BROKERS"))
+        .env("KAFKA_TOPIC", &topic.name);
     command
 }
 
@@ -100,7 +128,10 @@ fn answer_once(kind: &'static str, body: Vec<u8>) -> (String, JoinHandle<()>) {
         let (mut connection, _) = listener.accept().expect("a request");
         let mut request = [0; 4096];
         let _ = connection.read(&mut request).expect("a request");
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         connection.write_all(head.as_bytes()).expect("somebody reads");
         connection.write_all(&body).expect("somebody reads");
     });

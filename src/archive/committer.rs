@@ -20,6 +20,7 @@ use super::ArchiveError;
 use super::checkpoint::{Standing, standings};
 use super::columns;
 use super::flush::Covered;
+use super::ledger::{self, app_id, first_id};
 use super::quarantine::{self, Rejected};
 use super::sweep;
 use super::writer::{self, Written};
@@ -124,7 +125,7 @@ impl Committer {
         self.refresh().await?;
         let mut marks = BTreeMap::new();
         for partition in partitions {
-            marks.insert(*partition, self.events.mark(&self.app_id(*partition)).await?);
+            marks.insert(*partition, self.events.mark(&app_id(&self.topic, *partition)).await?);
         }
         Ok(marks)
     }
@@ -141,7 +142,10 @@ impl Committer {
             let unseen: Vec<(String, i64)> = starts
                 .iter()
                 .filter(|(partition, _)| marks.get(partition).is_none_or(Option::is_none))
-                .map(|(partition, start)| (self.app_id(*partition), *start))
+                .flat_map(|(partition, start)| {
+                    let ids = [app_id(&self.topic, *partition), first_id(&self.topic, *partition)];
+                    ids.map(|id| (id, *start))
+                })
                 .collect();
             if unseen.is_empty() {
                 return Ok(());
@@ -159,7 +163,7 @@ impl Committer {
         let mut resumes = BTreeMap::new();
         for (partition, mark) in marks {
             let mark = mark.ok_or(ArchiveError::NoMark { partition })?;
-            let ahead = self.quarantine.mark(&self.app_id(partition)).await?;
+            let ahead = self.quarantine.mark(&app_id(&self.topic, partition)).await?;
             let offsets = match ahead {
                 Some(ahead) if ahead > mark => quarantine::read(&self.lake, &self.topic, partition, mark).await?,
                 _ => HashSet::new(),
@@ -222,7 +226,7 @@ impl Committer {
             for (partition, start) in starts {
                 dead |= self
                     .events
-                    .mark(&self.app_id(partition))
+                    .mark(&app_id(&self.topic, partition))
                     .await?
                     .is_some_and(|mark| mark > start);
             }
@@ -282,7 +286,7 @@ impl Committer {
                 .filter_map(|(index, written)| Some((index, written.flush.covered.get(&partition)?.clone())))
                 .collect();
             let ranges: Vec<Range<i64>> = parts.iter().map(|(_, covered)| covered.offsets.clone()).collect();
-            let mark = self.events.mark(&self.app_id(partition)).await?;
+            let mark = self.events.mark(&app_id(&self.topic, partition)).await?;
             let disturbed = self.is_disturbed(partition).await?;
             for ((index, covered), standing) in parts.into_iter().zip(standings(mark, &ranges)) {
                 match standing {
@@ -302,7 +306,7 @@ impl Committer {
 
     /// Whether somebody else has written quarantine rows of a partition since its reading began.
     async fn is_disturbed(&mut self, partition: i32) -> Result<bool, ArchiveError> {
-        let present = self.quarantine.mark(&self.app_id(partition)).await?;
+        let present = self.quarantine.mark(&app_id(&self.topic, partition)).await?;
         let Some(known) = self.quarantined.get_mut(&partition) else {
             return Ok(true);
         };
@@ -313,27 +317,37 @@ impl Committer {
         Ok(present != known.mark)
     }
 
+    /// Commits the group's rejected messages, and a record of each flush that leaves no file in raw_events: what such a
+    /// flush covers must stand somewhere, or the ledger would show a gap.
     async fn commit_quarantine(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {
-        let rejected: Vec<&Rejected> = group
-            .written
-            .iter()
-            .flat_map(|written| &written.flush.rejected)
-            .filter(|row| {
-                self.quarantined
-                    .get(&row.partition)
-                    .is_some_and(|known| row.offset >= known.written_to)
-            })
-            .collect();
-        if rejected.is_empty() {
+        let now = Utc::now();
+        let mut adds = Vec::new();
+        let mut partitions: HashSet<i32> = HashSet::new();
+        let mut beside_files: Vec<&Rejected> = Vec::new();
+        for written in &group.written {
+            let rejected = written.flush.rejected.iter().filter(|row| self.is_unwritten(row.partition, row.offset));
+            if !written.adds.is_empty() {
+                beside_files.extend(rejected);
+                continue;
+            }
+            let covered = &written.flush.covered;
+            if covered.iter().all(|(partition, covered)| !self.is_unwritten(*partition, covered.offsets.end - 1)) {
+                continue;
+            }
+            let tags = vec![ledger::tag(written.id, &self.topic, covered)];
+            let rejected: Vec<&Rejected> = rejected.collect();
+            adds.push(quarantine::write(&self.lake, &self.topic, &rejected, tags, now).await?);
+            partitions.extend(covered.keys());
+        }
+        if !beside_files.is_empty() {
+            adds.push(quarantine::write(&self.lake, &self.topic, &beside_files, Vec::new(), now).await?);
+            partitions.extend(beside_files.iter().map(|row| row.partition));
+        }
+        if adds.is_empty() {
             return Ok(CommitOutcome::Committed(self.quarantine.version()));
         }
-        let add = quarantine::write(&self.lake, &self.topic, &rejected, Utc::now()).await?;
-        let partitions: HashSet<i32> = rejected.iter().map(|row| row.partition).collect();
         let mut marks = Vec::new();
-        for (partition, end) in ends(group)
-            .into_iter()
-            .filter(|(partition, _)| partitions.contains(partition))
-        {
+        for (partition, end) in ends(group).into_iter().filter(|(partition, _)| partitions.contains(partition)) {
             let known = self.quarantined.entry(partition).or_default();
             // A mark that a superseded member left further ahead must stay: its rows are there.
             let mark = known.mark.map_or(end, |mark| mark.max(end));
@@ -342,9 +356,10 @@ impl Committer {
         }
         let named = marks
             .iter()
-            .map(|(partition, mark, _)| (self.app_id(*partition), *mark))
+            .map(|(partition, mark, _)| (app_id(&self.topic, *partition), *mark))
             .collect();
-        let outcome = self.quarantine.commit(vec![Action::Add(add)], named, append()).await?;
+        let actions = adds.into_iter().map(Action::Add).collect();
+        let outcome = self.quarantine.commit(actions, named, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
             for (partition, mark, end) in marks {
                 let known = Quarantined {
@@ -356,6 +371,11 @@ impl Committer {
             }
         }
         Ok(outcome)
+    }
+
+    /// Whether the quarantine does not hold an offset by this committer's own hand yet.
+    fn is_unwritten(&self, partition: i32, offset: i64) -> bool {
+        self.quarantined.get(&partition).is_some_and(|known| offset >= known.written_to)
     }
 
     async fn commit_events(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {
@@ -375,18 +395,13 @@ impl Committer {
         );
         let marks = ends(group)
             .into_iter()
-            .map(|(partition, end)| (self.app_id(partition), end))
+            .map(|(partition, end)| (app_id(&self.topic, partition), end))
             .collect();
         let outcome = self.events.commit(actions, marks, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
             self.schema = schema;
         }
         Ok(outcome)
-    }
-
-    /// The name under which a partition's mark stands in both tables.
-    fn app_id(&self, partition: i32) -> String {
-        format!("lakebed/{}/{partition}", self.topic)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What stands beside each archived file in the table's log: the offsets that its flush covered, and the hours of
-//! its events. It is the proof of what is archived, and it outlives the log's own history.
+//! its events. It is the proof of what is archived, and it outlives the log's own history. A flush that leaves no file
+//! in raw_events, of broken messages and tombstones only, leaves its ledger with a file of the quarantine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +44,24 @@ pub struct Entry {
     pub tombstones: u64,
 }
 
+/// The name under which the mark of a partition stands in both tables: the offset that comes next.
+pub fn app_id(topic: &str, partition: i32) -> String {
+    format!("lakebed/{topic}/{partition}")
+}
+
+/// The name under which raw_events keeps the offset at which the archive of a partition begins.
+pub fn first_id(topic: &str, partition: i32) -> String {
+    format!("{}/first", app_id(topic, partition))
+}
+
 /// The tags of one file of a flush.
 pub fn tags(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>, file: &RecordBatch) -> Vec<(String, String)> {
+    let hours = serde_json::to_string(&hours(file)).unwrap_or_default();
+    vec![tag(flush, topic, covered), (HOURS_TAG.to_owned(), hours)]
+}
+
+/// The tag that says what a flush covers.
+pub fn tag(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>) -> (String, String) {
     let ledger = Ledger {
         flush,
         topic: topic.to_owned(),
@@ -62,13 +79,7 @@ pub fn tags(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>, file: &R
             })
             .collect(),
     };
-    [
-        (LEDGER_TAG, serde_json::to_string(&ledger)),
-        (HOURS_TAG, serde_json::to_string(&hours(file))),
-    ]
-    .into_iter()
-    .filter_map(|(name, text)| Some((name.to_owned(), text.ok()?)))
-    .collect()
+    (LEDGER_TAG.to_owned(), serde_json::to_string(&ledger).unwrap_or_default())
 }
 
 fn hours(file: &RecordBatch) -> BTreeSet<i64> {

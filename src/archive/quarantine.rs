@@ -60,6 +60,7 @@ pub async fn write(
     lake: &Lake,
     topic: &str,
     rejected: &[&Rejected],
+    tags: Vec<(String, String)>,
     archived_at: DateTime<Utc>,
 ) -> Result<Add, ArchiveError> {
     let file = NewFile {
@@ -69,7 +70,7 @@ pub async fn write(
             Uuid::new_v4().simple()
         ),
         partition_values: Vec::new(),
-        tags: Vec::new(),
+        tags,
         batch: batch(topic, rejected, archived_at)?,
         properties: writer_properties().build(),
     };

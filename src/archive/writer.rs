@@ -20,6 +20,8 @@ use crate::lake::{Lake, RAW_EVENTS};
 pub struct Written {
     /// What the files hold.
     pub flush: Flush,
+    /// The flush's id, which its files' ledgers bear.
+    pub id: Uuid,
     /// The files.
     pub adds: Vec<Add>,
 }
@@ -48,7 +50,7 @@ pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -
             adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
         }
     }
-    Ok(Written { flush, adds })
+    Ok(Written { flush, id, adds })
 }
 
 fn file_name(now: DateTime<Utc>) -> String {

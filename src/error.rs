@@ -7,7 +7,7 @@ use crate::config::SettingsError;
 use crate::history::HistoryError;
 use crate::kafka::KafkaFault;
 use crate::lake::LakeError;
-use crate::produce::ProduceError;
+use crate::produce::{InputError, ProduceError};
 use crate::query::QueryError;
 
 /// What the person, or the loop, that meets an error should do about it.
@@ -54,6 +54,7 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
                 .or_else(|| known::<KafkaFault>(cause))
                 .or_else(|| known::<ArchiveError>(cause))
                 .or_else(|| known::<ProduceError>(cause))
+                .or_else(|| known::<InputError>(cause))
                 .or_else(|| known::<HistoryError>(cause))
                 .or_else(|| known::<QueryError>(cause))
         })

@@ -66,20 +66,24 @@ mod tests {
 
     #[test]
     fn truth_table() {
-        let table: [(Option<i64>, &[Range<i64>], &[Standing]); 10] = [
-            (Some(10), &[], &[]),
-            (Some(10), &[10..20], &[Next]),
-            (Some(10), &[10..20, 20..30], &[Next, Next]),
-            (Some(20), &[10..20, 20..30], &[Covered, Next]),
-            (Some(30), &[10..20, 20..30], &[Covered, Covered]),
-            (Some(15), &[10..20, 20..30], &[Superseded, Superseded]),
-            (Some(5), &[10..20], &[Superseded]),
-            (Some(40), &[10..20], &[Superseded]),
-            (Some(10), &[10..20, 25..30], &[Next, Superseded]),
-            (None, &[0..20], &[Superseded]),
+        let two = [(10, 20), (20, 30)].as_slice();
+        let one = &two[..1];
+        let apart = [(10, 20), (25, 30)].as_slice();
+        let table = [
+            (Some(10), &[][..], vec![]),
+            (Some(10), one, vec![Next]),
+            (Some(10), two, vec![Next, Next]),
+            (Some(20), two, vec![Covered, Next]),
+            (Some(30), two, vec![Covered, Covered]),
+            (Some(15), two, vec![Superseded, Superseded]),
+            (Some(5), one, vec![Superseded]),
+            (Some(40), one, vec![Superseded]),
+            (Some(10), apart, vec![Next, Superseded]),
+            (None, one, vec![Superseded]),
         ];
         for (mark, ranges, expected) in table {
-            assert_eq!(standings(mark, ranges), expected, "mark {mark:?}, ranges {ranges:?}");
+            let ranges: Vec<Range<i64>> = ranges.iter().map(|(start, end)| *start..*end).collect();
+            assert_eq!(standings(mark, &ranges), expected, "mark {mark:?}, ranges {ranges:?}");
         }
     }
 

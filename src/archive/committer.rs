@@ -407,3 +407,6 @@ fn append() -> DeltaOperation {
         predicate: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

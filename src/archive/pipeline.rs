@@ -91,7 +91,7 @@ pub fn start(lake: Lake, topic: String, committer: Committer) -> (Ends, JoinHand
 
 /// A request whose files, if it has any, are written.
 enum Step {
-    Written(Written),
+    Written(Box<Written>),
     Ask(Request),
 }
 
@@ -109,7 +109,7 @@ async fn serve(
         let mut ready = Vec::new();
         for step in chunk {
             match step? {
-                Step::Written(written) => ready.push(written),
+                Step::Written(written) => ready.push(*written),
                 Step::Ask(request) => {
                     commit(&mut committer, std::mem::take(&mut ready), replies).await?;
                     let reply = answer(&mut committer, request).await?;
@@ -147,7 +147,7 @@ fn written(
                 let mut patience = Patience::new("write a flush");
                 loop {
                     match writer::write(&lake, &topic, (*flush).clone(), Utc::now()).await {
-                        Ok(written) => return Ok(Step::Written(written)),
+                        Ok(written) => return Ok(Step::Written(Box::new(written))),
                         Err(error) => patience.bear(error).await?,
                     }
                 }

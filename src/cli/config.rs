@@ -41,11 +41,11 @@ impl ConfigCommand {
             (Some(command), Some(given)) => report::settings(command, given, file),
             _ => Vec::new(),
         };
-        output::print(self.format, &settings, |settings| text(settings))
+        output::print(self.format, &settings, |settings| text(settings.as_slice()))
     }
 }
 
-fn text(settings: &Vec<Setting>) -> String {
+fn text(settings: &[Setting]) -> String {
     let wide = |of: fn(&Setting) -> &str| {
         settings
             .iter()

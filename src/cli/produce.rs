@@ -1,16 +1,18 @@
 //! `lakebed produce`
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use clap::value_parser;
 use indicatif::ProgressBar;
+use url::Url;
 
 use super::progress::bytes_bar;
 use super::{Format, output, stop};
 use crate::config::KafkaSettings;
-use crate::produce::{Delivery, Input, ProduceError, ProduceReport, feed};
+use crate::produce::{Delivery, Input, ProduceError, ProduceReport, feed, stream};
 
 /// Feed the topic from NDJSON: events as they are, or Wikimedia recentchange events
 ///
@@ -18,9 +20,9 @@ use crate::produce::{Delivery, Input, ProduceError, ProduceReport, feed};
 /// everything else is sent byte for byte. Compressed input (.gz, .zst) is recognised by its content.
 #[derive(Debug, Args)]
 pub struct ProduceCommand {
-    /// The file to read; - reads standard input
-    #[arg(value_name = "FILE|-")]
-    input: PathBuf,
+    /// The file to read; - reads standard input; a URL is fetched, and followed where it is a live stream
+    #[arg(value_name = "FILE|-|URL")]
+    input: String,
 
     /// Send at most this many messages a second
     #[arg(long, value_parser = value_parser!(u32).range(1..), value_name = "MESSAGES")]
@@ -41,10 +43,19 @@ impl ProduceCommand {
     /// [`ProduceError`].
     pub async fn run(self) -> anyhow::Result<()> {
         let wish = stop::on_signal()?;
-        let (path, settings, rate) = (self.input.clone(), self.kafka.clone(), self.rate);
+        let (settings, rate) = (self.kafka.clone(), self.rate);
+        let url = Url::parse(&self.input).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let body = match &url {
+            Some(url) => Some(stream::open(url.clone(), Arc::clone(&wish)).await?),
+            None => None,
+        };
+        let name = self.input;
         let fed = tokio::task::spawn_blocking(move || -> Result<ProduceReport, ProduceError> {
             let delivery = Delivery::open(&settings)?;
-            let mut input = Input::open(&path)?;
+            let mut input = match body {
+                Some(body) => Input::from_reader(&name, body)?,
+                None => Input::open(Path::new(&name))?,
+            };
             let bar: ProgressBar = bytes_bar(input.total_bytes());
             let report = feed(&mut input, delivery, rate, &wish, &|bytes| bar.set_position(bytes));
             bar.finish_and_clear();

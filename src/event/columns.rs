@@ -1,5 +1,6 @@
 //! Columns as they grow.
 
+use std::mem::replace;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
@@ -18,7 +19,13 @@ pub(super) enum Cell<'a> {
 /// A column under construction. Rows that nothing was appended for are null; they are filled in when the next value
 /// comes or the column is finished, so that a column which an event lacks costs that event nothing.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(super) struct Column {
+    rows: usize,
+    builder: Builder,
+}
+
+#[derive(Debug)]
+enum Builder {
     String(StringBuilder),
     Int64(Int64Builder),
     Double(Float64Builder),
@@ -27,55 +34,64 @@ pub(super) enum Column {
 
 impl Column {
     pub fn new(column_type: ColumnType) -> Self {
-        match column_type {
-            ColumnType::String => Column::String(StringBuilder::with_capacity(0, 0)),
-            ColumnType::Int64 => Column::Int64(Int64Builder::with_capacity(0)),
-            ColumnType::Double => Column::Double(Float64Builder::with_capacity(0)),
-            ColumnType::Boolean => Column::Boolean(BooleanBuilder::with_capacity(0)),
-        }
+        let builder = match column_type {
+            ColumnType::String => Builder::String(StringBuilder::with_capacity(0, 0)),
+            ColumnType::Int64 => Builder::Int64(Int64Builder::with_capacity(0)),
+            ColumnType::Double => Builder::Double(Float64Builder::with_capacity(0)),
+            ColumnType::Boolean => Builder::Boolean(BooleanBuilder::with_capacity(0)),
+        };
+        Self { rows: 0, builder }
     }
 
     /// Sets the value of a row, which must lie beyond those set before.
-    #[inline]
+    #[inline(always)]
     pub fn append(&mut self, row: usize, cell: Cell) {
-        self.fill(row);
-        match (self, cell) {
-            (Column::String(builder), Cell::String(text)) => builder.append_value(text),
-            (Column::Int64(builder), Cell::Int64(integer)) => builder.append_value(integer),
-            (Column::Double(builder), Cell::Double(float)) => builder.append_value(float),
-            (Column::Boolean(builder), Cell::Boolean(boolean)) => builder.append_value(boolean),
-            (column, cell) => debug_assert!(false, "{cell:?} does not suit {column:?}"),
+        if self.rows < row {
+            self.fill(row);
+        }
+        self.rows = row + 1;
+        match (&mut self.builder, cell) {
+            (Builder::String(builder), Cell::String(text)) => builder.append_value(text),
+            (Builder::Int64(builder), Cell::Int64(integer)) => builder.append_value(integer),
+            (Builder::Double(builder), Cell::Double(float)) => builder.append_value(float),
+            (Builder::Boolean(builder), Cell::Boolean(boolean)) => builder.append_value(boolean),
+            (builder, cell) => {
+                debug_assert!(false, "{cell:?} does not suit {builder:?}");
+                self.rows = row;
+            }
         }
     }
 
-    /// Takes the first `rows` rows and starts anew.
+    /// Takes the first `rows` rows and starts anew, with room for as many again.
     pub fn finish(&mut self, rows: usize) -> ArrayRef {
+        /// What one large batch needed is not kept.
+        const MAX_ROWS: usize = 1 << 14;
+        const MAX_TEXT: usize = 1 << 20;
         self.fill(rows);
-        match self {
-            Column::String(builder) => Arc::new(builder.finish()),
-            Column::Int64(builder) => Arc::new(builder.finish()),
-            Column::Double(builder) => Arc::new(builder.finish()),
-            Column::Boolean(builder) => Arc::new(builder.finish()),
+        self.rows = 0;
+        let rows = rows.min(MAX_ROWS);
+        match &mut self.builder {
+            Builder::String(builder) => {
+                let anew = StringBuilder::with_capacity(rows, builder.values_slice().len().min(MAX_TEXT));
+                Arc::new(replace(builder, anew).finish())
+            }
+            Builder::Int64(builder) => Arc::new(replace(builder, Int64Builder::with_capacity(rows)).finish()),
+            Builder::Double(builder) => Arc::new(replace(builder, Float64Builder::with_capacity(rows)).finish()),
+            Builder::Boolean(builder) => Arc::new(replace(builder, BooleanBuilder::with_capacity(rows)).finish()),
         }
     }
 
     /// Appends nulls up to `rows` rows.
-    #[inline]
+    #[inline(never)]
     fn fill(&mut self, rows: usize) {
-        use arrow::array::ArrayBuilder;
-        let length = match self {
-            Column::String(builder) => builder.len(),
-            Column::Int64(builder) => builder.len(),
-            Column::Double(builder) => builder.len(),
-            Column::Boolean(builder) => builder.len(),
-        };
-        let nulls = rows.saturating_sub(length);
+        let nulls = rows.saturating_sub(self.rows);
         if nulls > 0 {
-            match self {
-                Column::String(builder) => builder.append_nulls(nulls),
-                Column::Int64(builder) => builder.append_nulls(nulls),
-                Column::Double(builder) => builder.append_nulls(nulls),
-                Column::Boolean(builder) => builder.append_nulls(nulls),
+            self.rows = rows;
+            match &mut self.builder {
+                Builder::String(builder) => builder.append_nulls(nulls),
+                Builder::Int64(builder) => builder.append_nulls(nulls),
+                Builder::Double(builder) => builder.append_nulls(nulls),
+                Builder::Boolean(builder) => builder.append_nulls(nulls),
             }
         }
     }

@@ -39,15 +39,15 @@ pub fn conform(batch: &RecordBatch, lake: &EventSchema) -> (RecordBatch, EventSc
     }
     let rows = batch.num_rows();
     let arrow_schema = schema.arrow_schema();
-    let columns = arrow_schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(array) if field.name() == RESCUED && !misfits.is_empty() => rescue(array, &misfits),
-            Some(array) if array.data_type() == field.data_type() => Arc::clone(array),
-            Some(array) => convert(array, ColumnType::from_data_type(field.data_type())),
-            None => new_null_array(field.data_type(), rows),
-        });
+    let columns = arrow_schema.fields().iter().map(|field| {
+        let array = batch.column_by_name(field.name()).map(Arc::clone);
+        let array = array.unwrap_or_else(|| new_null_array(field.data_type(), rows));
+        match ColumnType::from_data_type(field.data_type()) {
+            _ if field.name() == RESCUED && !misfits.is_empty() => rescue(&array, &misfits),
+            Some(to) if array.data_type() != field.data_type() => convert(&array, to),
+            _ => array,
+        }
+    });
     let batch =
         RecordBatch::try_new(Arc::clone(&arrow_schema), columns.collect()).expect("a batch of the lake's schema"); // invariant: each column was made for its field, with the batch's rows
     (batch, schema)
@@ -76,10 +76,7 @@ impl<'a> Misfits<'a> {
 }
 
 /// The values of a column that fit one of type `to`; the others are null.
-fn convert(array: &ArrayRef, to: Option<ColumnType>) -> ArrayRef {
-    let Some(to) = to else {
-        return new_null_array(array.data_type(), array.len());
-    };
+fn convert(array: &ArrayRef, to: ColumnType) -> ArrayRef {
     let mut column = Column::new(to);
     for row in 0..array.len() {
         if let Some(cell) = cell(array, row).and_then(|cell| refit(cell, to)) {
@@ -133,5 +130,131 @@ fn write(cell: Cell, out: &mut String) {
         Cell::Double(float) if float.is_finite() => out.push_str(&format!("{float:?}")),
         Cell::Double(float) => quote(&float.to_string(), out),
         Cell::Boolean(boolean) => out.push_str(if boolean { "true" } else { "false" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventBuffer;
+
+    /// The columns beyond the core ones after some events, made without a lake, were brought to one.
+    fn conformed(events: &[&str], lake: &EventSchema) -> Vec<(String, Vec<String>)> {
+        let mut buffer = EventBuffer::new(EventSchema::new(200));
+        for event in events {
+            let message = format!(r#"{{"timestamp":1705334400,{event}}}"#);
+            assert_eq!(buffer.push(message.as_bytes(), 0, 0, 1_705_334_400), Ok(()));
+        }
+        let (batch, schema) = conform(&buffer.take(), lake);
+        assert_eq!(batch.schema(), schema.arrow_schema());
+        let shown = |array: &ArrayRef, row| {
+            let mut text = String::new();
+            match cell(array, row) {
+                Some(Cell::String(string)) => text.push_str(string),
+                Some(cell) => write(cell, &mut text),
+                None => text.push('-'),
+            }
+            text
+        };
+        let own = |name: &str| name == RESCUED || !name.starts_with('_') && schema.slot(name) >= Some(11);
+        let fields = batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .filter(|(field, _)| own(field.name()));
+        let rows = 0..batch.num_rows();
+        fields
+            .map(|(field, array)| {
+                (
+                    field.name().clone(),
+                    rows.clone().map(|row| shown(array, row)).collect(),
+                )
+            })
+            .collect()
+    }
+
+    fn lake(extra: &[(&str, ColumnType)], max_columns: usize) -> EventSchema {
+        EventSchema::from_lake(
+            extra
+                .iter()
+                .map(|(name, column_type)| ((*name).to_owned(), *column_type)),
+            max_columns,
+        )
+    }
+
+    fn check(actual: Vec<(String, Vec<String>)>, expected: &[(&str, &[&str])]) {
+        let actual: Vec<(&str, Vec<&str>)> = actual
+            .iter()
+            .map(|(name, rows)| (name.as_str(), rows.iter().map(String::as_str).collect()))
+            .collect();
+        let expected: Vec<(&str, Vec<&str>)> = expected.iter().map(|(name, rows)| (*name, rows.to_vec())).collect();
+        assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn columns_are_put_in_the_lakes_order_and_filled_up() {
+        let lake = lake(&[("c", ColumnType::Double), ("b", ColumnType::String)], 200);
+        check(
+            conformed(&[r#""a":1,"b":"x""#, r#""a":2"#], &lake),
+            &[
+                (RESCUED, &["-", "-"]),
+                ("c", &["-", "-"]),
+                ("b", &["x", "-"]),
+                ("a", &["1", "2"]),
+            ],
+        );
+    }
+
+    #[test]
+    fn values_that_fit_another_type_move_and_others_are_rescued() {
+        let lake = lake(
+            &[
+                ("i", ColumnType::Double),
+                ("d", ColumnType::Int64),
+                ("s", ColumnType::Boolean),
+            ],
+            200,
+        );
+        check(
+            conformed(
+                &[
+                    r#""i":1,"d":2.0,"s":"\"\n","is_bot":[]"#,
+                    r#""i":9007199254740993,"d":1e300"#,
+                ],
+                &lake,
+            ),
+            &[
+                (
+                    RESCUED,
+                    &[r#"{"is_bot":[],"s":"\"\n"}"#, r#"{"i":9007199254740993,"d":1e300}"#],
+                ),
+                ("i", &["1.0", "-"]),
+                ("d", &["2", "-"]),
+                ("s", &["-", "-"]),
+            ],
+        );
+    }
+
+    #[test]
+    fn columns_that_the_lake_cannot_take_are_rescued() {
+        let mut lake = lake(&[("A", ColumnType::Int64)], 19);
+        lake.block("Born");
+        check(
+            conformed(&[r#""a":1,"born":true,"x":null,"y":-0.5,"z":"s""#], &lake),
+            &[
+                (RESCUED, &[r#"{"a":1,"born":true,"z":"s"}"#]),
+                ("A", &["-"]),
+                ("y", &["-0.5"]),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_object_without_members_is_extended_too() {
+        let mut object = Rescue::default();
+        object.extend("{}");
+        object.add(r#""a""#, "1");
+        assert_eq!(object.finish(), Some(r#"{"a":1}"#));
     }
 }

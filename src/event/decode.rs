@@ -9,7 +9,7 @@ use super::columns::{Cell, Column};
 use super::fields::{Field, Fields};
 use super::fit::{Rule, column_type, fit};
 use super::json::Kind;
-use super::rescue::Rescue;
+use super::rescue::{MAX_KEPT, Rescue};
 use super::schema::{CORE, ColumnType, EventSchema};
 use super::text::unescape;
 
@@ -28,9 +28,8 @@ const TIMESTAMP: usize = 0;
 #[derive(Debug)]
 pub struct EventBuffer {
     schema: EventSchema,
-    /// By slot.
+    /// By slot, as the next.
     rules: Vec<Rule>,
-    /// By slot.
     columns: Vec<Column>,
     rescued: Column,
     partitions: Vec<i32>,
@@ -91,6 +90,8 @@ impl EventBuffer {
         self.partitions.push(partition);
         self.offsets.push(offset);
         self.rescue.clear();
+        self.room.clear();
+        self.room.shrink_to(MAX_KEPT);
         for place in 0..self.fields.as_slice().len() {
             self.append(self.fields.as_slice()[place], text, row);
         }
@@ -132,7 +133,8 @@ impl EventBuffer {
             Arc::new(Int64Array::from(std::mem::take(&mut self.offsets))),
         ];
         columns.splice(CORE.len()..CORE.len(), own);
-        RecordBatch::try_new(self.schema.arrow_schema(), columns).expect("a batch of its schema") // invariant: every column has the type of its slot and was finished at `rows`
+        let batch = RecordBatch::try_new(self.schema.arrow_schema(), columns);
+        batch.expect("a batch of its schema") // invariant: every column has its slot's type and was finished at `rows`
     }
 
     /// Goes on with another schema: the lake's moved on because another writer added columns.
@@ -183,13 +185,15 @@ impl EventBuffer {
     /// Makes a column for a field that has none, and returns its slot, if the table can hold it.
     #[cold]
     fn discover(&mut self, field: &Field, text: &str) -> Option<usize> {
+        let mut name = String::new();
+        if !unescape(field.name(text), &mut name) || !self.schema.can_add(&name) {
+            return None;
+        }
         let column_type = column_type(field.value(text), &mut self.room)?;
-        self.room.clear();
-        let name = unescape(field.name(text), &mut self.room).then_some(&self.room)?;
-        let slot = self.schema.add(name, column_type)?;
-        self.rules.push(Rule::of(name, column_type));
+        let slot = self.schema.add(&name, column_type)?;
+        self.rules.push(Rule::of(&name, column_type));
         self.columns.push(Column::new(column_type));
-        self.fields.learn(name);
+        self.fields.learn(&name);
         self.width += column_type.width();
         Some(slot)
     }

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 use super::Reason;
 use super::json::{Kind, Scanner, Value};
+use super::key::Key;
 use super::schema::EventSchema;
-use super::text::code_points;
+use super::text::{code_points, unescape};
 
 /// A field of the message. Positions are 32 bits wide, which no message exceeds that fits in a column of strings: a message
 /// of nothing but tiny fields must not take many times its own size.
@@ -66,8 +67,8 @@ pub(super) struct Fields {
     places: Vec<u32>,
     /// Places of the fields that have no column.
     strays: Vec<u32>,
-    /// By slot: the name as messages write it, in quotes.
-    keys: Vec<Box<[u8]>>,
+    /// By slot.
+    keys: Vec<Key>,
     /// By slot: the slot that followed it last; the last entry is for the slot that came first.
     next: Vec<u32>,
     nesting: Vec<u8>,
@@ -85,7 +86,7 @@ impl Fields {
 
     /// Adds the name of the column in the next slot.
     pub fn learn(&mut self, name: &str) {
-        self.keys.push(format!("\"{name}\"").into_bytes().into());
+        self.keys.push(Key::new(name));
         self.places.push(0);
         // Fields are first expected in the order of the columns.
         self.next.insert(self.next.len() - 1, self.keys.len() as u32);
@@ -97,9 +98,7 @@ impl Fields {
         let mut scanner = Scanner::new(text);
         scanner.whitespace();
         if scanner.peek() == Some(b'{') {
-            self.object(&mut scanner, text, schema)
-                .and_then(|()| scanner.end())
-                .ok_or(Reason::NotJson)?;
+            self.object(scanner, text, schema).ok_or(Reason::NotJson)?;
             self.join_strays(text);
             return Ok(());
         }
@@ -136,18 +135,33 @@ impl Fields {
         self.nesting.shrink_to(1 << 16);
     }
 
-    fn object(&mut self, scanner: &mut Scanner, text: &str, schema: &EventSchema) -> Option<()> {
+    /// Reads the whole text, which begins as an object.
+    fn object(&mut self, mut scanner: Scanner, text: &str, schema: &EventSchema) -> Option<()> {
         scanner.take(b"{")?;
         scanner.whitespace();
         if scanner.take(b"}").is_some() {
-            return Some(());
+            return scanner.end();
         }
         let mut before = self.keys.len();
         loop {
-            let start = scanner.position();
-            let slot = self.key(scanner, &mut before, text, schema)?;
+            let start = scanner.position() as u32;
+            // Producers write their fields in the same order every time: the key is mostly the one that came after the one
+            // before it in the last message too.
+            let mut slot = self.next[before];
+            match self.keys.get(slot as usize).filter(|key| key.begins(scanner.rest())) {
+                Some(key) => scanner.skip(key.len()),
+                None => {
+                    let kind = scanner.string()?;
+                    let name = &text[start as usize + 1..scanner.position() - 1];
+                    slot = slot_of(name, kind, schema);
+                }
+            }
+            if slot != NO_SLOT {
+                self.next[before] = slot;
+                before = slot as usize;
+            }
             let key = Span {
-                start: start as u32,
+                start,
                 end: scanner.position() as u32,
             };
             scanner.colon()?;
@@ -161,41 +175,10 @@ impl Fields {
             scanner.whitespace();
             match scanner.next()? {
                 b',' => scanner.whitespace(),
-                b'}' => return Some(()),
+                b'}' => return scanner.end(),
                 _ => return None,
             }
         }
-    }
-
-    /// Reads a key and finds its slot. Producers write their fields in the same order every time, so that the key is mostly
-    /// the one that came after `before` in the last message.
-    #[inline]
-    fn key(&mut self, scanner: &mut Scanner, before: &mut usize, text: &str, schema: &EventSchema) -> Option<u32> {
-        let expected = self.next[*before];
-        if let Some(key) = self.keys.get(expected as usize)
-            && scanner.take(key).is_some()
-        {
-            *before = expected as usize;
-            return Some(expected);
-        }
-        let start = scanner.position();
-        let kind = scanner.string()?;
-        let name = &text[start + 1..scanner.position() - 1];
-        let slot = match kind {
-            Kind::Plain => schema.slot(name),
-            _ => {
-                let mut unescaped = String::new();
-                if super::text::unescape(name, &mut unescaped) {
-                    schema.slot(&unescaped)
-                } else {
-                    None
-                }
-            }
-        };
-        let Some(slot) = slot else { return Some(NO_SLOT) };
-        self.next[*before] = slot as u32;
-        *before = slot;
-        Some(slot as u32)
     }
 
     #[inline]
@@ -229,6 +212,18 @@ impl Fields {
             }
         }
     }
+}
+
+/// The slot of the column of this name, given as the text of a string of this kind between its quotes.
+#[inline(never)]
+fn slot_of(name: &str, kind: Kind, schema: &EventSchema) -> u32 {
+    let mut unescaped = String::new();
+    let slot = match kind {
+        Kind::Plain => schema.slot(name),
+        _ if unescape(name, &mut unescaped) => schema.slot(&unescaped),
+        _ => None,
+    };
+    slot.map_or(NO_SLOT, |slot| slot as u32)
 }
 
 /// Orders fields by their names.

@@ -45,7 +45,7 @@ impl Rule {
 }
 
 /// What a column that accepts by `rule` holds for `value`, if that suits it. `room` is room to work in.
-#[inline]
+#[inline(always)]
 pub(super) fn fit<'a>(rule: Rule, value: Value<'a>, room: &'a mut String) -> Option<Cell<'a>> {
     match rule {
         Rule::Text => match value.kind {
@@ -88,6 +88,7 @@ pub(super) fn fit<'a>(rule: Rule, value: Value<'a>, room: &'a mut String) -> Opt
 }
 
 /// The type of the column that a value brings along. None: it fits a column of no type.
+#[cold]
 pub(super) fn column_type(value: Value, room: &mut String) -> Option<ColumnType> {
     let (column_type, rule) = match value.kind {
         Kind::Null => return None,

@@ -2,6 +2,8 @@
 //!
 //! Accepts what `serde_json` accepts, lone surrogates in escapes included, and nests to any depth without recursion.
 
+use super::text::stop;
+
 /// What a value is, as its syntax alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -29,6 +31,7 @@ pub(super) struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// The text of a string between its quotes, escapes as they are.
+    #[inline(always)]
     pub fn inner(self) -> &'a str {
         &self.text[1..self.text.len() - 1]
     }
@@ -36,6 +39,9 @@ impl<'a> Value<'a> {
 
 /// Walks over a text. Each method reads one thing from where the one before left off; None means that it is not there and
 /// the text is not JSON.
+///
+/// Only what is inlined borrows the scanner, so that its position stays in a register; calls pass it by value.
+#[derive(Clone, Copy)]
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -50,32 +56,43 @@ impl<'a> Scanner<'a> {
     }
 
     /// How far the text has been read.
+    #[inline(always)]
     pub fn position(&self) -> usize {
         self.at
     }
 
-    #[inline]
+    /// What has not been read.
+    #[inline(always)]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.text[self.at..]
+    }
+
+    #[inline(always)]
     pub fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
     /// Reads the next byte.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    /// Reads `expected` if it is what comes next.
-    #[inline]
-    pub fn take(&mut self, expected: &[u8]) -> Option<()> {
-        self.text[self.at..]
-            .starts_with(expected)
-            .then(|| self.at += expected.len())
+    /// Reads `length` bytes that are known to be there.
+    #[inline(always)]
+    pub fn skip(&mut self, length: usize) {
+        self.at += length;
     }
 
-    #[inline]
+    /// Reads `expected` if it is what comes next.
+    #[inline(always)]
+    pub fn take(&mut self, expected: &[u8]) -> Option<()> {
+        self.rest().starts_with(expected).then(|| self.skip(expected.len()))
+    }
+
+    #[inline(always)]
     pub fn whitespace(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -83,13 +100,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads the whitespace at the end of the text.
+    #[inline(always)]
     pub fn end(&mut self) -> Option<()> {
         self.whitespace();
-        (self.at == self.text.len()).then_some(())
+        self.peek().is_none().then_some(())
     }
 
     /// Reads what stands between a key and its value.
-    #[inline]
+    #[inline(always)]
     pub fn colon(&mut self) -> Option<()> {
         self.whitespace();
         self.take(b":")?;
@@ -98,32 +116,64 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a value. `nesting` is room to work in.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self, nesting: &mut Vec<u8>) -> Option<Kind> {
         match self.peek()? {
-            b'{' => self.nested(nesting).map(|()| Kind::Object),
-            b'[' => self.nested(nesting).map(|()| Kind::List),
+            b'{' => {
+                *self = self.nested(nesting)?;
+                Some(Kind::Object)
+            }
+            b'[' => {
+                *self = self.nested(nesting)?;
+                Some(Kind::List)
+            }
             _ => self.scalar(),
         }
     }
 
     /// Reads a string.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self) -> Option<Kind> {
         self.take(b"\"")?;
-        let mut kind = Kind::Plain;
-        loop {
-            self.at = stop(self.text, self.at);
-            match self.next()? {
-                b'"' => return Some(kind),
-                b'\\' => self.escape()?,
-                _ => return None,
+        self.at = stop(self.text, self.at);
+        match self.next()? {
+            b'"' => Some(Kind::Plain),
+            b'\\' => {
+                *self = self.escaped()?;
+                Some(Kind::Escaped)
             }
-            kind = Kind::Escaped;
+            _ => None,
         }
     }
 
-    #[inline]
+    /// Reads the rest of a string after the backslash of its first escape.
+    #[inline(never)]
+    fn escaped(mut self) -> Option<Self> {
+        loop {
+            self.escape()?;
+            self.at = stop(self.text, self.at);
+            match self.next()? {
+                b'"' => return Some(self),
+                b'\\' => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// Reads the rest of an escape.
+    fn escape(&mut self) -> Option<()> {
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+            b'u' => {
+                let digits = self.rest().first_chunk::<4>()?;
+                self.skip(digits.len());
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
     fn scalar(&mut self) -> Option<Kind> {
         match self.peek()? {
             b'"' => self.string(),
@@ -134,60 +184,55 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads the rest of an escape.
-    fn escape(&mut self) -> Option<()> {
-        match self.next()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => {
-                let digits = self.text.get(self.at..self.at + 4)?;
-                self.at += 4;
-                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
-            }
-            _ => None,
-        }
-    }
-
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<Kind> {
-        let mut kind = Kind::Integer;
         if self.peek()? == b'-' {
             self.at += 1;
         }
         match self.next()? {
             b'0' => {}
-            b'1'..=b'9' => while self.digit().is_some() {},
+            b'1'..=b'9' => self.digits(),
             _ => return None,
         }
+        if let Some(b'.' | b'e' | b'E') = self.peek() {
+            *self = self.decimal()?;
+            return Some(Kind::Decimal);
+        }
+        Some(Kind::Integer)
+    }
+
+    /// Reads the rest of a number after its integer part.
+    #[inline(never)]
+    fn decimal(mut self) -> Option<Self> {
         if self.peek() == Some(b'.') {
             self.at += 1;
-            self.digits()?;
-            kind = Kind::Decimal;
+            self.digit()?;
+            self.digits();
         }
         if let Some(b'e' | b'E') = self.peek() {
             self.at += 1;
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
             }
-            self.digits()?;
-            kind = Kind::Decimal;
+            self.digit()?;
+            self.digits();
         }
-        Some(kind)
+        Some(self)
     }
 
-    /// Reads one or more digits.
-    fn digits(&mut self) -> Option<()> {
-        self.digit()?;
+    #[inline(always)]
+    fn digits(&mut self) {
         while self.digit().is_some() {}
-        Some(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn digit(&mut self) -> Option<()> {
         self.peek()?.is_ascii_digit().then(|| self.at += 1)
     }
 
     /// Reads an object or a list with all that is in it.
-    fn nested(&mut self, nesting: &mut Vec<u8>) -> Option<()> {
+    #[inline(never)]
+    fn nested(mut self, nesting: &mut Vec<u8>) -> Option<Self> {
         nesting.clear();
         loop {
             // Here a value begins: enter it, or read it whole.
@@ -209,7 +254,9 @@ impl<'a> Scanner<'a> {
             }
             // Here a value ended: leave all that ends with it.
             loop {
-                let Some(&close) = nesting.last() else { return Some(()) };
+                let Some(&close) = nesting.last() else {
+                    return Some(self);
+                };
                 self.whitespace();
                 match self.next()? {
                     b',' => {
@@ -225,6 +272,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads what precedes a value in what `close` ends: its key in an object, nothing in a list.
+    #[inline(always)]
     fn member(&mut self, close: u8) -> Option<()> {
         if close == b'}' {
             self.string()?;
@@ -234,27 +282,28 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The first place from `at` on that may end a run of plain characters in a string: a quote, a backslash, a control
-/// character or the end of the text.
-#[inline]
-fn stop(text: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    while let Some((word, _)) = text[at..].split_first_chunk() {
-        let word = u64::from_le_bytes(*word);
-        // The high bit of a byte is set where the byte is zero, or below 32; a borrow can only set it wrongly above the first
-        // place where it is set rightly.
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-        let found = (below(quote, 1) | below(backslash, 1) | below(word, 32)) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_positions() {
+        for (text, kind, rest) in [
+            ("null,", Kind::Null, ","),
+            ("true", Kind::True, ""),
+            ("false]", Kind::False, "]"),
+            ("-10}", Kind::Integer, "}"),
+            ("00", Kind::Integer, "0"),
+            ("1.5 ", Kind::Decimal, " "),
+            ("1e-5", Kind::Decimal, ""),
+            (r#""é" "#, Kind::Plain, " "),
+            (r#""\""""#, Kind::Escaped, "\""),
+            (r#"{ "a" : [ 1 , { } ] } ]"#, Kind::Object, " ]"),
+            ("[[],[]][", Kind::List, "["),
+        ] {
+            let mut scanner = Scanner::new(text);
+            assert_eq!(scanner.value(&mut Vec::new()), Some(kind), "{text}");
+            assert_eq!(&text[scanner.position()..], rest);
         }
-        at += 8;
     }
-    let rest = text[at..]
-        .iter()
-        .position(|&byte| byte == b'"' || byte == b'\\' || byte < 32);
-    rest.map_or(text.len(), |rest| at + rest)
 }

@@ -3,9 +3,9 @@
 //! One message is one JSON object and becomes one row of `raw_events`, or the [`Reason`] why it belongs in quarantine.
 //! Nothing here does I/O or reads a clock, and no bytes whatever make it panic.
 //!
-//! A message is read once: [`json`] checks the syntax while [`fields`] notes where each top-level value lies, [`fit`]
-//! decides whether a value suits its column, and [`columns`] appends it. What suits no column is kept by [`rescue`].
-//! [`decode`] ties these together; [`conform`] brings rows made under one schema to another.
+//! A message is read once: `json` checks the syntax while `fields` notes where each top-level value lies, `fit` decides
+//! whether a value suits its column, and `columns` appends it. What suits no column is kept by `rescue`. [`EventBuffer`]
+//! ties these together; [`conform()`] brings rows made under one schema to another.
 
 mod columns;
 mod conform;
@@ -13,6 +13,7 @@ mod decode;
 mod fields;
 mod fit;
 mod json;
+mod key;
 mod number;
 mod rescue;
 mod schema;

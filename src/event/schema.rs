@@ -83,11 +83,10 @@ const MAX_NAME: usize = 255;
 
 /// The columns of the lake's `raw_events` as far as they are known, in table order: the core columns, then those that
 /// events brought along.
-///
-/// A field's *slot* is its column's place among the core columns followed by the extra ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventSchema {
     extra: Vec<(String, ColumnType)>,
+    /// By name: the *slot* of a column, its place among the core columns followed by the extra ones.
     slots: HashMap<String, usize>,
     /// The names of all columns of the table in lower case: engines that ignore case must be able to tell them apart.
     taken: HashSet<String>,
@@ -195,9 +194,13 @@ impl EventSchema {
 
     /// Adds a column and returns its slot, or None where the table cannot hold it.
     pub(super) fn add(&mut self, name: &str, column_type: ColumnType) -> Option<usize> {
+        self.can_add(name).then(|| self.push(name, column_type))
+    }
+
+    /// Whether the table can hold another column, of this name.
+    pub(super) fn can_add(&self, name: &str) -> bool {
         let room = self.taken.len() < self.max_columns;
-        (room && is_column_name(name) && !self.taken.contains(&name.to_lowercase()))
-            .then(|| self.push(name, column_type))
+        room && is_column_name(name) && !self.taken.contains(&name.to_lowercase())
     }
 
     fn push(&mut self, name: &str, column_type: ColumnType) -> usize {

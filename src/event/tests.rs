@@ -158,7 +158,7 @@ fn timestamps() {
 
 #[test]
 fn messages_that_are_no_objects() {
-    let not_json: [&[u8]; 28] = [
+    let not_json: [&[u8]; 31] = [
         b"",
         b" ",
         b"{",
@@ -169,6 +169,9 @@ fn messages_that_are_no_objects() {
         b"{\"a\" 1}",
         b"{\"a\":}",
         b"{a:1}",
+        b"{\"a\":[1}}",
+        b"{\"a\":[{\"b\":1]]}",
+        b"[1}",
         b"{'a':1}",
         b"{} {}",
         b"{}\0",
@@ -442,6 +445,18 @@ fn names_compare_unescaped() {
         (show(&batch, "user", 0), show(&batch, "über", 0)),
         ("John".to_owned(), "2".to_owned())
     );
+    let first: &[u8] = br#"{"timestamp": 1705334400, "a\":5": 1, "b\\t": 2}"#;
+    let second: &[u8] = br#"{"timestamp": 1705334400, "a\":5": 3, "b\t": 4}"#;
+    let (batch, _) = decode_with(EventSchema::new(200), &[first, first, second]);
+    assert_eq!(
+        (show(&batch, "a\":5", 2), show(&batch, "b\\t", 2)),
+        ("3".to_owned(), "null".to_owned())
+    );
+    assert_eq!(show(&batch, "_rescued", 2), r#"{"b\t":4}"#);
+    let mut buffer = EventBuffer::new(EventSchema::new(200));
+    assert_eq!(buffer.push(first, 0, 0, NOW), Ok(()));
+    let imitation = br#"{"timestamp": 1705334400, "a":5": 3, "b\t": 4}"#;
+    assert_eq!(buffer.push(imitation, 0, 0, NOW), Err(Reason::NotJson));
     let batch = decode(r#""x": 1, "X": 2"#);
     assert_eq!(
         (show(&batch, "x", 0), show(&batch, "_rescued", 0)),
@@ -564,6 +579,28 @@ fn a_buffer_starts_anew_with_the_columns_it_knows() {
     assert_eq!(
         (show(&batch, "y", 0), show(&batch, "x", 0)),
         ("1.0".to_owned(), "s".to_owned())
+    );
+}
+
+#[test]
+fn bytes_tell_about_how_much_memory_the_rows_take() {
+    let mut buffer = EventBuffer::new(EventSchema::new(200));
+    let text = "x".repeat(500);
+    for row in 0..5000 {
+        let numbers: String = (0..30).map(|n| format!(r#","n{n}":{row}"#)).collect();
+        let message = format!(r#"{{"timestamp":1705334400,"title":"{text}","x x":"{text}"{numbers}}}"#);
+        assert_eq!(buffer.push(message.as_bytes(), 0, row, NOW), Ok(()));
+    }
+    let bytes = buffer.bytes();
+    let batch = buffer.take();
+    let held: usize = batch
+        .columns()
+        .iter()
+        .map(|array| array.to_data().get_slice_memory_size().unwrap())
+        .sum();
+    assert!(
+        (held * 4 / 5..held * 5 / 4).contains(&bytes),
+        "{bytes} said, {held} held"
     );
 }
 

@@ -33,38 +33,41 @@ pub(super) fn code_points(mut inner: &str) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Appends a JSON value without insignificant whitespace, its strings as plain UTF-8 wherever JSON permits. Numbers and
-/// lone surrogates stay as they are written.
-pub(super) fn compact(mut value: &str, out: &mut String) {
-    while let Some(at) = value.find(['"', ' ', '\n', '\r', '\t']) {
-        let (dense, rest) = value.split_at(at);
-        out.push_str(dense);
-        value = match rest.strip_prefix('"') {
-            Some(string) => compact_string(string, out),
-            None => &rest[1..],
-        };
-    }
-    out.push_str(value);
-}
-
-/// Appends the string whose text begins after the opening quote, and returns what follows it.
-fn compact_string<'a>(mut text: &'a str, out: &mut String) -> &'a str {
-    out.push('"');
+/// Appends a JSON value without insignificant whitespace, its strings as plain UTF-8 wherever JSON
+/// permits. Numbers and lone surrogates stay as they are written. The result is never longer.
+pub(super) fn compact(value: &str, out: &mut String) {
+    let bytes = value.as_bytes();
+    // What lies between `run` and `at` is to be copied as it is.
+    let (mut run, mut at, mut in_string) = (0, 0, false);
     loop {
-        let Some(at) = text.find(['"', '\\']) else { return "" };
-        let (plain, rest) = text.split_at(at);
-        out.push_str(plain);
-        if let Some(rest) = rest.strip_prefix('"') {
-            out.push('"');
-            return rest;
+        if in_string {
+            at = stop(bytes, at);
         }
-        let (point, length) = escape(rest);
-        match char::from_u32(point) {
-            Some(character) => push(character, out),
-            None => out.push_str(&rest[..length]),
+        let Some(byte) = bytes.get(at) else { break };
+        match byte {
+            b'"' => {
+                in_string = !in_string;
+                at += 1;
+            }
+            b'\\' => {
+                out.push_str(&value[run..at]);
+                let (point, length) = escape(&value[at..]);
+                match char::from_u32(point) {
+                    Some(character) => push(character, out),
+                    None => out.push_str(&value[at..at + length]),
+                }
+                at += length;
+                run = at;
+            }
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out.push_str(&value[run..at]);
+                at += 1;
+                run = at;
+            }
+            _ => at += 1,
         }
-        text = &rest[length..];
     }
+    out.push_str(&value[run..]);
 }
 
 /// Appends `text` as a JSON string.
@@ -116,14 +119,55 @@ fn escape(text: &str) -> (u32, usize) {
 
 /// The number in the `\uXXXX` that begins `text`; 0 where none does.
 fn unit(text: &[u8]) -> u32 {
-    let [b'\\', b'u', digits @ ..] = text else { return 0 };
+    let [b'\\', b'u', digits @ ..] = text else {
+        return 0;
+    };
     let value = |digit: &u8| char::from(*digit).to_digit(16).unwrap_or(0);
     digits.iter().take(4).fold(0, |unit, digit| unit << 4 | value(digit))
 }
 
+/// The first place from `at` on that may end a run of plain characters in a string: a quote, a backslash, a control
+/// character or the end of the text.
+#[inline(always)]
+pub(super) fn stop(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    while let Some((word, _)) = text[at..].split_first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of a byte is set where the byte is zero, or below 32; a borrow can only set it wrongly above the first
+        // place where it is set rightly.
+        let quote = word ^ (ONES * b'"' as u64);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+        let found = (below(quote, 1) | below(backslash, 1) | below(word, 32)) & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text[at..]
+        .iter()
+        .position(|&byte| byte == b'"' || byte == b'\\' || byte < 32);
+    rest.map_or(text.len(), |rest| at + rest)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn eight_bytes_at_a_time_find_what_one_at_a_time_do(
+            text in prop::collection::vec(prop_oneof![any::<u8>(), b' '..=b'#', b'['..=b']', 0x80..=0xff_u8], 0..40),
+            at in 0..40_usize,
+        ) {
+            let at = at.min(text.len());
+            let found = (at..text.len()).find(|&at| matches!(text[at], b'"' | b'\\' | 0..32));
+            prop_assert_eq!(stop(&text, at), found.unwrap_or(text.len()));
+        }
+    }
 
     fn unescaped(inner: &str) -> Option<String> {
         let mut out = String::new();
@@ -147,6 +191,10 @@ mod tests {
             Some("user éé \0 😀")
         );
         assert_eq!(unescaped("äöü").as_deref(), Some("äöü"));
+        assert_eq!(
+            unescaped(r"\ud800\udc00\uDBFF\uDFFF").as_deref(),
+            Some("\u{10000}\u{10ffff}")
+        );
         for lone in [
             r"\ud800",
             r"\udc00",

@@ -4,6 +4,8 @@
 //! `views/rollup.sql`, [`tables`] makes the five tables by the other files of `views/`, [`publish`] makes them and the
 //! run's row ([`runs`]) visible in one step.
 
+mod diagnose;
+mod held_rows;
 pub mod publish;
 mod read_fault;
 pub mod rollup;
@@ -12,11 +14,13 @@ pub mod runs;
 mod session;
 pub mod snapshot_table;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 pub use publish::lake::{read_published, read_published_table};
 pub use publish::postgres::read_published_in_postgres;
-pub use run::{Step, run};
+pub use run::{Step, compute_tables, run};
 pub use runs::{Outcome, RunReport};
 pub use session::session;
 pub use snapshot_table::register_table;
@@ -101,7 +105,7 @@ pub enum HistoryError {
         difference: String,
     },
     /// PostgreSQL refused us, and will until a setting or a right is changed.
-    #[error("PostgreSQL at {server} refused {what}: {reason}; {help}")]
+    #[error("PostgreSQL at {server}: cannot {what}: {reason}; {help}")]
     PostgresRefused {
         /// Host, port, database, user.
         server: String,
@@ -113,7 +117,9 @@ pub enum HistoryError {
         help: &'static str,
     },
     /// PostgreSQL was away or overloaded.
-    #[error("PostgreSQL at {server} failed {what}: {reason}")]
+    #[error(
+        "PostgreSQL at {server}: cannot {what}: {reason}; check that the server is up and reachable, then run again"
+    )]
     PostgresAway {
         /// Host, port, database, user.
         server: String,

@@ -6,9 +6,10 @@ use arrow::array::AsArray;
 use arrow::compute::sum;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
+use super::diagnose::name_file;
+use super::held_rows::{HeldRows, hold};
 use super::read_fault::query_fault;
 use super::snapshot_table::register;
 use super::{HistoryError, Window};
@@ -16,13 +17,14 @@ use crate::lake::{Lake, TableSnapshot};
 
 const ROLLUP_SQL: &str = include_str!("../../views/rollup.sql");
 
-/// What the rollup was made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RollupSize {
+/// The rollup, which can be queried for as long as this value lives.
+#[derive(Debug)]
+pub struct Rollup {
     /// Events of the window.
     pub events: u64,
     /// Rows of the rollup.
     pub rows: usize,
+    _held: HeldRows,
 }
 
 /// Computes the rollup of the window's events and registers it as `rollup`.
@@ -35,13 +37,16 @@ pub async fn register_rollup(
     lake: &Lake,
     events: &TableSnapshot,
     window: &Window,
-) -> Result<RollupSize, HistoryError> {
+) -> Result<Rollup, HistoryError> {
     register(ctx, lake, "events", events, &event_columns())?;
-    rollup_of_events(ctx, window).await
+    match rollup_of_events(ctx, window).await {
+        Ok(rollup) => Ok(rollup),
+        Err(error) => Err(name_file(error, lake, events, window).await),
+    }
 }
 
 /// The same over whatever is registered as `events`.
-pub(super) async fn rollup_of_events(ctx: &SessionContext, window: &Window) -> Result<RollupSize, HistoryError> {
+pub(super) async fn rollup_of_events(ctx: &SessionContext, window: &Window) -> Result<Rollup, HistoryError> {
     let fault = |error| query_fault("the rollup of the events", &error);
     let edge = |second: i64| ScalarValue::Int64(Some(second));
     let edges = vec![
@@ -53,19 +58,21 @@ pub(super) async fn rollup_of_events(ctx: &SessionContext, window: &Window) -> R
         .await
         .and_then(|frame| frame.with_param_values(edges))
         .map_err(fault)?;
-    let schema: SchemaRef = Arc::new(rollup.schema().as_arrow().clone());
-    let partitions = rollup.collect_partitioned().await.map_err(fault)?;
-    let batches = || partitions.iter().flatten();
-    let events = batches()
-        .filter_map(|batch| sum(batch.column_by_name("events")?.as_primitive_opt::<Int64Type>()?))
-        .sum::<i64>();
-    let size = RollupSize {
+    let stream = rollup.execute_stream().await.map_err(fault)?;
+    let (mut events, mut rows) = (0_i64, 0_usize);
+    let held = hold(ctx, "rollup", stream, |batch| {
+        let counts = batch.column_by_name("events");
+        events += counts
+            .and_then(|counts| sum(counts.as_primitive_opt::<Int64Type>()?))
+            .unwrap_or_default();
+        rows += batch.num_rows();
+    });
+    let held = held.await.map_err(fault)?;
+    Ok(Rollup {
         events: u64::try_from(events).unwrap_or_default(),
-        rows: batches().map(|batch| batch.num_rows()).sum(),
-    };
-    let table = MemTable::try_new(schema, partitions).map_err(fault)?;
-    ctx.register_table("rollup", Arc::new(table)).map_err(fault)?;
-    Ok(size)
+        rows,
+        _held: held,
+    })
 }
 
 /// The columns of an event that the tables are made of, under the types of the contract whatever a file holds.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::publish::Target;
+use super::publish::postgres::CONNECT;
 use super::rollup::register_rollup;
 use super::runs::RunReport;
 use super::tables::{self, HISTORY_TABLES, TableRows};
@@ -59,9 +60,6 @@ pub async fn run(
     let window = Window::before(now, settings.days);
     let target = Target::new(lake, postgres);
     let mut report = RunReport::begin(&window, settings.mode, target.shown());
-    target.prepare().await.inspect_err(|error| {
-        tracing::debug!(%error, "nothing can be published there");
-    })?;
     let done = attempt(settings, lake, &target, &window, &mut report, progress).await;
     if let Err(error) = &done {
         report.ends(Outcome::Failed);
@@ -79,6 +77,7 @@ async fn attempt(
     report: &mut RunReport,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
+    target.prepare().await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
         .ok_or_else(|| LakeError::Missing {
@@ -109,10 +108,10 @@ pub async fn compute_tables(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(u64, Vec<TableRows>), HistoryError> {
     let ctx = session()?;
-    let size = register_rollup(&ctx, lake, events, window).await?;
+    let rollup = register_rollup(&ctx, lake, events, window).await?;
     progress(Step::Summed {
-        events: size.events,
-        rollup_rows: size.rows,
+        events: rollup.events,
+        rollup_rows: rollup.rows,
     });
     let mut all = Vec::with_capacity(HISTORY_TABLES.len());
     for table in &HISTORY_TABLES {
@@ -123,13 +122,21 @@ pub async fn compute_tables(
         });
         all.push(rows);
     }
-    Ok((size.events, all))
+    Ok((rollup.events, all))
 }
 
 /// The error that the run ends with matters more than that its row could not be written.
 async fn record_failure(target: &Target<'_>, report: &RunReport, error: &HistoryError) {
-    if matches!(error, HistoryError::Lake(LakeError::Missing { .. })) && target.is_lake() {
+    let pointless = match error {
         // A row would make a lake where a wrong path points.
+        HistoryError::Lake(LakeError::Missing { .. }) => target.is_lake(),
+        // The row would meet what the run met.
+        HistoryError::PostgresRefused { .. } => true,
+        HistoryError::PostgresAway { what, .. } => what == CONNECT,
+        HistoryError::CommitUnknown { .. } => true,
+        _ => false,
+    };
+    if pointless {
         return;
     }
     if let Err(unwritten) = target.record(report).await {

@@ -168,11 +168,26 @@ pub(super) fn delta_fault(place: &str, error: &DeltaTableError) -> LakeError {
         if let Some(store) = known.downcast_ref::<object_store::Error>() {
             return store_fault(place, store);
         }
+        if let Some(kernel) = known.downcast_ref::<delta_kernel::Error>() {
+            return kernel_fault(place, kernel);
+        }
         cause = known.source();
     }
     LakeError::Table {
         place: place.to_owned(),
         reason: full_reason(error),
+    }
+}
+
+/// The kernel keeps its causes, and a backtrace, to itself, so they are looked for by name.
+fn kernel_fault(place: &str, error: &delta_kernel::Error) -> LakeError {
+    match error {
+        delta_kernel::Error::Backtraced { source, .. } => kernel_fault(place, source),
+        delta_kernel::Error::ObjectStore(store) => store_fault(place, store),
+        other => LakeError::Table {
+            place: place.to_owned(),
+            reason: full_reason(other),
+        },
     }
 }
 

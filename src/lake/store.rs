@@ -56,6 +56,21 @@ impl Lake {
         }
     }
 
+    /// A lake in a folder whose store is seen through another, such as one that fails.
+    ///
+    /// # Errors
+    /// As [`Lake::open`].
+    pub fn open_through(
+        settings: &LakeSettings,
+        through: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Result<Lake, LakeError> {
+        let lake = Lake::open(settings)?;
+        Ok(Lake {
+            root: through(Arc::clone(&lake.root)),
+            ..lake
+        })
+    }
+
     /// The store, whose paths begin at its root ([`Lake::path`] gives the lake's).
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.root)

@@ -1,13 +1,14 @@
 //! Feeding the topic: lines of a file, of standard input or of the live stream become messages.
 //!
 //! [`input`] turns what is read into lines, [`line`] says what each line is, [`recentchange`] maps Wikimedia's events,
-//! [`deliver`] sends messages and waits for their acknowledgements, [`feed()`] does all of it.
+//! [`stream`] reads a URL, [`deliver`] sends messages and waits for their acknowledgements, [`feed()`] does all of it.
 
 pub mod deliver;
 mod feed;
 pub mod input;
 pub mod line;
 pub mod recentchange;
+pub mod stream;
 
 pub use deliver::Delivery;
 pub use feed::{ProduceReport, feed};

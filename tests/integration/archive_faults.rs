@@ -28,7 +28,7 @@ async fn killed_five_times_at_random_every_message_is_there_once() {
     let mut draw = Draw(20_260_115);
     let messages = 40_000;
     let broken = |number: u64| {
-        if number % 101 == 0 {
+        if number.is_multiple_of(101) {
             Some(format!("broken {number}"))
         } else {
             event(number)

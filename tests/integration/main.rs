@@ -2,4 +2,9 @@
 
 mod archive;
 mod archive_faults;
+mod demo;
+mod end_to_end;
+mod interoperability;
+mod produce;
+mod publish_postgres;
 mod support;

@@ -7,7 +7,7 @@
 -- Makes the temporary views oracle_<table>. hour_bucket is a TIMESTAMP in UTC. DuckDB compares text by its UTF-8 bytes.
 
 CREATE OR REPLACE TEMPORARY VIEW oracle_events AS
-SELECT *, make_timestamp(("timestamp" // 3600) * 3600 * 1000000) AS hour
+SELECT *, make_timestamp(("timestamp"::BIGINT // 3600) * 3600 * 1000000) AS hour
 FROM events
 WHERE "timestamp" BETWEEN getvariable('window_first') AND getvariable('window_last');
 
@@ -16,8 +16,8 @@ SELECT hour AS hour_bucket,
        count(*) AS total_events,
        sum(bytes_changed)::BIGINT AS total_bytes,
        sum(bytes_changed)::DOUBLE / count(bytes_changed) AS avg_bytes,
-       count_if(is_bot) AS bot_events,
-       count_if(NOT is_bot) AS human_events
+       count(*) FILTER (WHERE is_bot) AS bot_events,
+       count(*) FILTER (WHERE NOT is_bot) AS human_events
 FROM oracle_events
 GROUP BY hour
 ORDER BY hour_bucket;
@@ -27,8 +27,8 @@ WITH hours AS (
     SELECT hour,
            count(*) AS total_events,
            sum(bytes_changed) AS total_bytes,
-           count_if(is_bot) AS bot_count,
-           count_if(NOT is_bot) AS human_count,
+           count(*) FILTER (WHERE is_bot) AS bot_count,
+           count(*) FILTER (WHERE NOT is_bot) AS human_count,
            len(list_distinct(list("user"))) AS unique_users
     FROM oracle_events
     GROUP BY hour
@@ -50,7 +50,7 @@ SELECT "user",
        is_bot,
        count(*) AS edit_count,
        sum(bytes_changed)::BIGINT AS total_bytes,
-       count_if(is_new_page) AS pages_created
+       count(*) FILTER (WHERE is_new_page) AS pages_created
 FROM oracle_events
 GROUP BY "user", is_bot
 ORDER BY edit_count DESC, "user" NULLS FIRST, is_bot NULLS FIRST
@@ -61,8 +61,8 @@ SELECT language,
        project,
        count(*) AS edit_count,
        sum(bytes_changed)::BIGINT AS total_bytes,
-       count_if(is_bot) AS bot_edits,
-       count_if(is_new_page) AS new_pages
+       count(*) FILTER (WHERE is_bot) AS bot_edits,
+       count(*) FILTER (WHERE is_new_page) AS new_pages
 FROM oracle_events
 GROUP BY language, project
 ORDER BY edit_count DESC, language NULLS FIRST, project NULLS FIRST;

@@ -53,7 +53,7 @@ pub async fn read_published_table(lake: &Lake, table: &'static HistoryTable) -> 
 }
 
 /// Publishes the tables as the mode says, and the run's row.
-pub(super) async fn publish(
+pub(in crate::history) async fn publish(
     lake: &Lake,
     rows: &[TableRows],
     mode: PublishMode,
@@ -84,7 +84,7 @@ pub(super) async fn publish(
 }
 
 /// Leaves a run's row alone.
-pub(super) async fn record(lake: &Lake, report: &RunReport) -> Result<(), HistoryError> {
+pub(in crate::history) async fn record(lake: &Lake, report: &RunReport) -> Result<(), HistoryError> {
     let mut log = RunsLog::open(lake).await?;
     let mut report = report.clone();
     for attempt in 0..ATTEMPTS {
@@ -100,7 +100,7 @@ pub(super) async fn record(lake: &Lake, report: &RunReport) -> Result<(), Histor
 }
 
 /// The action that takes a file out of a table.
-pub(super) fn removal(lake: &Lake, folder: &str, file: &DataFile) -> Action {
+pub(in crate::history) fn removal(lake: &Lake, folder: &str, file: &DataFile) -> Action {
     Action::Remove(Remove {
         path: path_within(lake, folder, file),
         data_change: true,
@@ -171,11 +171,10 @@ async fn commit_table(lake: &Lake, rows: &TableRows, kept: &[DataFile], path: St
     let folder = rows.table.folder();
     let mut writer = TableWriter::open_or_create(lake, &folder, &rows.table.schema(), &[]).await?;
     if writer.schema() != &rows.table.schema() {
-        return Err(HistoryError::OtherColumns {
-            table: rows.table.name,
-            place: lake.shown("history"),
-            difference: "see its schema in the table's log".to_owned(),
-        });
+        return Err(HistoryError::Lake(LakeError::Table {
+            place: lake.shown(&folder),
+            reason: "it has other columns than lakebed publishes; move its folder away".to_owned(),
+        }));
     }
     let mut wanted: Vec<Add> = kept.iter().map(|file| again(lake, &folder, file)).collect();
     if rows.batch.num_rows() > 0 {

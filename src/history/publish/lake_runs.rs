@@ -125,7 +125,7 @@ impl<'a> RunsLog<'a> {
     }
 }
 
-pub(super) fn write_operation(overwrite: bool) -> DeltaOperation {
+pub(in crate::history) fn write_operation(overwrite: bool) -> DeltaOperation {
     DeltaOperation::Write {
         mode: if overwrite {
             SaveMode::Overwrite

@@ -4,6 +4,9 @@ pub mod lake;
 mod lake_runs;
 pub mod postgres;
 
+#[cfg(test)]
+pub(super) use lake_runs::write_operation as lake_write_operation;
+
 use super::runs::{Outcome, RunReport};
 use super::{HistoryError, TableRows};
 use crate::config::PostgresSettings;

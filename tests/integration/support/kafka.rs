@@ -68,7 +68,7 @@ impl Topic {
                 }
                 match producer.send(record) {
                     Ok(()) => break,
-                    Err(_) => drop(producer.poll(Duration::from_millis(20))),
+                    Err(_) => producer.poll(Duration::from_millis(20)),
                 }
             }
         }
@@ -85,7 +85,7 @@ pub fn event(number: u64) -> Option<String> {
         r#"{{"timestamp": {timestamp}, "user": "user-{}", "title": "Page {number}", "server_name": "en.wikipedia.org", "type": "edit", "bytes_changed": {}, "is_bot": {}, "is_new_page": false, "language": "en", "project": "wikipedia", "number": {number}}}"#,
         number % 97,
         number % 1000,
-        number % 3 == 0,
+        number.is_multiple_of(3),
     ))
 }
 

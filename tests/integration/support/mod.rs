@@ -2,6 +2,7 @@
 
 pub mod kafka;
 pub mod lake;
+pub mod postgres;
 pub mod program;
 pub mod python;
 

@@ -14,6 +14,8 @@ use super::Postgres;
 use crate::config::postgres::SslMode;
 use crate::history::HistoryError;
 
+/// What is asked for of a server that cannot be reached, in the words of errors.
+pub(in crate::history) const CONNECT: &str = "connect";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where systems keep the certificates that they trust; the OpenSSL that is built in does not know.
 const SYSTEM_CERTIFICATES: [&str; 4] = [
@@ -64,6 +66,9 @@ impl Postgres<'_> {
         if let Some(password) = &settings.password {
             config.password(password.reveal());
         }
+        if let Some(file) = &settings.sslrootcert {
+            std::fs::metadata(file).map_err(|error| Attempt::Certificates(format!("{file}: {error}")))?;
+        }
         let tls = self.tls().map_err(|error| Attempt::Certificates(error.to_string()))?;
         let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(tls))
             .await
@@ -103,15 +108,15 @@ impl Postgres<'_> {
 
     fn not_connected(&self, error: Attempt) -> HistoryError {
         match error {
-            Attempt::Failed(error) => self.fault("the connection", &error),
+            Attempt::Failed(error) => self.fault(CONNECT, &error),
             Attempt::TimedOut => HistoryError::PostgresAway {
                 server: self.server(),
-                what: "the connection".to_owned(),
+                what: CONNECT.to_owned(),
                 reason: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
             },
             Attempt::Certificates(reason) => HistoryError::PostgresRefused {
                 server: self.server(),
-                what: "the connection".to_owned(),
+                what: CONNECT.to_owned(),
                 reason: format!("the certificates to trust cannot be read: {reason}"),
                 help: "correct POSTGRES_SSLROOTCERT",
             },
@@ -145,9 +150,10 @@ impl Postgres<'_> {
                 refused("check POSTGRES_USER and POSTGRES_PASSWORD, and the server's pg_hba.conf")
             }
             &SqlState::INVALID_CATALOG_NAME => refused("create the database, or correct POSTGRES_DB"),
-            &SqlState::INSUFFICIENT_PRIVILEGE => {
-                refused("grant POSTGRES_USER the right, or name a schema of its own with POSTGRES_SCHEMA")
-            }
+            // A table in a schema without USAGE does not exist, as the server puts it.
+            &SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::UNDEFINED_TABLE => refused(
+                "grant POSTGRES_USER USAGE on the schema and SELECT, INSERT and DELETE on its tables (CREATE where they are missing), or name another POSTGRES_SCHEMA",
+            ),
             // Connection lost, resources short, operator intervention, deadlock, lock timeout, system error.
             code if ["08", "40", "53", "55", "57", "58"]
                 .iter()

@@ -66,13 +66,13 @@ pub(super) async fn prepare(
     let known = transaction
         .query_opt("SELECT FROM pg_namespace WHERE nspname = $1", &[schema])
         .await
-        .map_err(|error| postgres.fault("looking for the schema", &error))?;
+        .map_err(|error| postgres.fault("look for the schema", &error))?;
     if known.is_none() {
         let create = format!("CREATE SCHEMA {}", quoted(schema));
         transaction
             .batch_execute(&create)
             .await
-            .map_err(|error| postgres.fault(&format!("making the schema {schema}"), &error))?;
+            .map_err(|error| postgres.fault(&format!("make the schema {schema}"), &error))?;
     }
     for (table, ddl) in tables {
         let found = columns(postgres, transaction, table).await?;
@@ -80,7 +80,7 @@ pub(super) async fn prepare(
             transaction
                 .batch_execute(ddl)
                 .await
-                .map_err(|error| postgres.fault(&format!("making {table}"), &error))?;
+                .map_err(|error| postgres.fault(&format!("make {table}"), &error))?;
         } else if let Some(difference) = difference(&expected(table), &found) {
             return Err(HistoryError::OtherColumns {
                 table,
@@ -110,7 +110,7 @@ async fn columns(
     transaction: &Transaction<'_>,
     table: &str,
 ) -> Result<BTreeMap<String, String>, HistoryError> {
-    let fault = |error| postgres.fault(&format!("looking for {table}"), &error);
+    let fault = |error| postgres.fault(&format!("look for {table}"), &error);
     let rows = transaction
         .query(
             "SELECT attname::text, format_type(atttypid, atttypmod), relkind IN ('r', 'p')

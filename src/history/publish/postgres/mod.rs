@@ -9,6 +9,8 @@ mod definition;
 mod read;
 mod row;
 
+pub(in crate::history) use connect::CONNECT;
+
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -62,7 +64,7 @@ impl<'a> Postgres<'a> {
 
     /// Makes the schema and the tables that are missing, and refuses tables that have other columns.
     pub(super) async fn prepare(&self) -> Result<(), HistoryError> {
-        self.within_deadline("preparing the tables", async {
+        self.within_deadline("prepare the tables", async {
             let mut client = self.connect().await?;
             // In a transaction of its own, so that a run that is refused for its tables can leave its row.
             for tables in [definition::RUNS, definition::HISTORY] {
@@ -71,7 +73,7 @@ impl<'a> Postgres<'a> {
                 transaction
                     .commit()
                     .await
-                    .map_err(|error| self.fault("making the tables", &error))?;
+                    .map_err(|error| self.fault("make the tables", &error))?;
             }
             Ok(())
         })
@@ -86,7 +88,7 @@ impl<'a> Postgres<'a> {
         report: &mut RunReport,
     ) -> Result<(), HistoryError> {
         let mut client = self.connect().await?;
-        let filled = self.within_deadline("publishing the tables", async {
+        let filled = self.within_deadline("publish the tables", async {
             let transaction = self.begin(&mut client).await?;
             self.fill(&transaction, rows, mode, report).await?;
             Ok(transaction)
@@ -95,7 +97,7 @@ impl<'a> Postgres<'a> {
         let reason = match timeout(COMMIT_DEADLINE, transaction.commit()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if error.as_db_error().is_some() => {
-                return Err(self.fault("committing the tables", &error));
+                return Err(self.fault("commit the tables", &error));
             }
             Ok(Err(error)) => connect::reason(&error),
             Err(_) => format!("no answer to COMMIT within {} s", COMMIT_DEADLINE.as_secs()),
@@ -106,14 +108,14 @@ impl<'a> Postgres<'a> {
 
     /// Leaves a run's row alone.
     pub(super) async fn record(&self, report: &RunReport) -> Result<(), HistoryError> {
-        self.within_deadline("noting the run", async {
+        self.within_deadline("note the run", async {
             let mut client = self.connect().await?;
             let transaction = self.begin(&mut client).await?;
             row::insert(self, &transaction, report).await?;
             transaction
                 .commit()
                 .await
-                .map_err(|error| self.fault("noting the run", &error))
+                .map_err(|error| self.fault("note the run", &error))
         })
         .await
     }
@@ -135,11 +137,11 @@ impl<'a> Postgres<'a> {
                     transaction
                         .batch_execute(&delete)
                         .await
-                        .map_err(|error| self.fault(&format!("emptying {}", rows.table.name), &error))?;
+                        .map_err(|error| self.fault(&format!("empty {}", rows.table.name), &error))?;
                 }
                 copy::copy(transaction, rows)
                     .await
-                    .map_err(|error| self.fault(&format!("filling {}", rows.table.name), &error))?;
+                    .map_err(|error| self.fault(&format!("fill {}", rows.table.name), &error))?;
             }
         }
         report.ends(outcome);
@@ -153,7 +155,7 @@ impl<'a> Postgres<'a> {
                 .query_one(&query, &[])
                 .await
                 .and_then(|row| row.try_get::<_, bool>(0))
-                .map_err(|error| self.fault(&format!("looking into {}", table.name), &error))?;
+                .map_err(|error| self.fault(&format!("look into {}", table.name), &error))?;
             if found {
                 return Ok(Some(table.name));
             }
@@ -163,7 +165,7 @@ impl<'a> Postgres<'a> {
 
     /// A transaction that sees the schema first and that no other publisher of the schema runs beside.
     async fn begin<'c>(&self, client: &'c mut Client) -> Result<Transaction<'c>, HistoryError> {
-        let fault = |error| self.fault("a transaction", &error);
+        let fault = |error| self.fault("begin a transaction", &error);
         let transaction = client.transaction().await.map_err(fault)?;
         // A publisher whose machine is gone must not keep the lock for the hours that TCP would give it.
         let settings = format!(
@@ -177,7 +179,7 @@ impl<'a> Postgres<'a> {
                 &[&self.settings.schema],
             )
             .await
-            .map_err(|error| self.fault("the lock that publishers take turns by", &error))?;
+            .map_err(|error| self.fault("get the lock that publishers take turns by", &error))?;
         Ok(transaction)
     }
 
@@ -188,7 +190,7 @@ impl<'a> Postgres<'a> {
             if attempt > 0 {
                 tokio::time::sleep(SETTLE_PAUSE).await;
             }
-            let asked = self.within_deadline("asking how a COMMIT ended", async {
+            let asked = self.within_deadline("ask how a COMMIT ended", async {
                 let mut client = self.connect().await?;
                 // The lost transaction holds the lock until it has ended either way: having it, we cannot be early.
                 let transaction = self.begin(&mut client).await?;
@@ -199,7 +201,7 @@ impl<'a> Postgres<'a> {
                 Ok(false) => {
                     return Err(HistoryError::PostgresAway {
                         server: self.server(),
-                        what: "committing the tables".to_owned(),
+                        what: "commit the tables".to_owned(),
                         reason: format!("{lost}; nothing was changed"),
                     });
                 }

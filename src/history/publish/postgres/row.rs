@@ -19,7 +19,7 @@ pub(super) async fn insert(
         .execute(
             "INSERT INTO lakebed_runs (id, outcome, started_at, ended_at, window_start, window_end, lake_id, lake_version,
                                        mode, events_read, rows_per_table, error)
-             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12)",
+             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11::text::jsonb, $12)",
             &[
                 &report.id,
                 &report.outcome.as_str(),
@@ -36,7 +36,7 @@ pub(super) async fn insert(
             ],
         )
         .await
-        .map_err(|error| postgres.fault("noting the run in lakebed_runs", &error))?;
+        .map_err(|error| postgres.fault("note the run in lakebed_runs", &error))?;
     Ok(())
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn newest_published(
         )
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|error| postgres.fault("looking into lakebed_runs", &error))
+        .map_err(|error| postgres.fault("look into lakebed_runs", &error))
 }
 
 /// Whether the run has its row.
@@ -69,5 +69,5 @@ pub(super) async fn exists(
         )
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|error| postgres.fault("looking into lakebed_runs", &error))
+        .map_err(|error| postgres.fault("look into lakebed_runs", &error))
 }

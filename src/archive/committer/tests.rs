@@ -1,0 +1,497 @@
+//! The commit protocol step by step: who may commit on top of what, over a store that answers, fails, or takes a
+//! request and loses the answer, at every one of its calls.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Int32Type, Int64Type};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::*;
+use crate::archive::buffer::{Buffer, Limits, Message};
+use crate::archive::flush::{Cause, Flush};
+use crate::config::LakeSettings;
+use crate::error::{HasKind, Kind};
+use crate::lake::TableSnapshot;
+use crate::lake::snapshot::AsOf;
+
+const TOPIC: &str = "events";
+const NOW: i64 = 1_768_000_000;
+
+/// A lake in a folder of its own, through a store that misbehaves once.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn lake(&self) -> Lake {
+        self.faulty(Fault::none())
+    }
+
+    fn faulty(&self, fault: Arc<Fault>) -> Lake {
+        let settings = LakeSettings {
+            path: self.folder.path().to_str().expect("UTF-8").to_owned(),
+            aws_region: String::new(),
+            aws_access_key_id: None,
+            aws_secret_access_key: None,
+            aws_session_token: None,
+            aws_endpoint_url: None,
+        };
+        Lake::open_through(&settings, |inner| Arc::new(FaultyStore { inner, fault })).expect("a lake")
+    }
+
+    async fn committer(&self) -> Committer {
+        committer(&self.lake()).await
+    }
+
+    /// The places of all rows of raw_events and of the quarantine, each exactly once.
+    async fn held(&self) -> (BTreeSet<(i32, i64)>, BTreeSet<(i32, i64)>) {
+        let rows = places(&self.lake(), RAW_EVENTS, ["_partition", "_offset"]).await;
+        let quarantined = places(&self.lake(), QUARANTINE, ["partition", "offset"]).await;
+        assert!(rows.is_disjoint(&quarantined), "a message is a row and in quarantine");
+        (rows, quarantined)
+    }
+}
+
+async fn committer(lake: &Lake) -> Committer {
+    Committer::open(lake, TOPIC, 200).await.expect("the lake opens")
+}
+
+async fn places(lake: &Lake, table: &str, columns: [&str; 2]) -> BTreeSet<(i32, i64)> {
+    let snapshot = TableSnapshot::load(lake, table, AsOf::Newest)
+        .await
+        .expect("readable")
+        .expect("there");
+    let mut places = BTreeSet::new();
+    for file in snapshot.files {
+        let bytes = lake
+            .store()
+            .get(&file.path)
+            .await
+            .expect("there")
+            .bytes()
+            .await
+            .expect("whole");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .expect("Parquet")
+            .build()
+            .expect("Parquet");
+        for batch in reader {
+            let batch = batch.expect("Parquet");
+            let partitions = batch
+                .column_by_name(columns[0])
+                .expect("there")
+                .as_primitive::<Int32Type>()
+                .clone();
+            let offsets = batch
+                .column_by_name(columns[1])
+                .expect("there")
+                .as_primitive::<Int64Type>()
+                .clone();
+            for (partition, offset) in partitions.values().iter().zip(offsets.values()) {
+                assert!(
+                    places.insert((*partition, *offset)),
+                    "{table} holds {partition}:{offset} twice"
+                );
+            }
+        }
+    }
+    places
+}
+
+/// Reads these offsets of these partitions; every third message is broken.
+fn read(schema: &EventSchema, offsets: &[(i32, Range<i64>)], extra: &str) -> Flush {
+    let limits = Limits {
+        messages: u64::MAX,
+        bytes: usize::MAX,
+        wait: Duration::MAX,
+    };
+    let mut buffer = Buffer::new(schema.clone(), limits);
+    for (partition, range) in offsets {
+        buffer.begin(*partition, range.start, HashSet::new());
+        for offset in range.clone() {
+            let value = match offset % 3 {
+                0 => "broken".to_owned(),
+                _ => format!(r#"{{"timestamp": {NOW}{extra}}}"#),
+            };
+            let message = Message {
+                partition: *partition,
+                offset,
+                key: None,
+                value: Some(value.as_bytes()),
+            };
+            buffer.push(message, NOW, Instant::now());
+        }
+    }
+    buffer.cut(Cause::Size).expect("something was read")
+}
+
+async fn written(lake: &Lake, flush: Flush) -> Result<Written, ArchiveError> {
+    writer::write(lake, TOPIC, flush, Utc::now()).await
+}
+
+async fn commit(committer: &mut Committer, lake: &Lake, offsets: &[(i32, Range<i64>)]) -> Vec<(i32, Fate)> {
+    let flush = read(committer.schema(), offsets, "");
+    let mut group = Group::from(vec![written(lake, flush).await.expect("it is written")]);
+    committer.commit(&mut group).await.expect("it is settled")
+}
+
+async fn begin(committer: &mut Committer, partitions: &[i32]) {
+    let starts = partitions.iter().map(|partition| (*partition, 0)).collect();
+    committer.adopt(&starts).await.expect("marks are set");
+    committer.resume(partitions).await.expect("marks are there");
+}
+
+fn archived(fates: &[(i32, Fate)]) -> Vec<i32> {
+    let mut partitions: Vec<i32> = fates
+        .iter()
+        .filter(|(_, fate)| matches!(fate, Fate::Archived(_)))
+        .map(|(partition, _)| *partition)
+        .collect();
+    partitions.sort_unstable();
+    partitions
+}
+
+fn all(partition: i32, offsets: Range<i64>) -> BTreeSet<(i32, i64)> {
+    offsets.map(|offset| (partition, offset)).collect()
+}
+
+#[tokio::test]
+async fn a_member_that_was_superseded_commits_nothing() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut sleeper, mut other) = (place.committer().await, place.committer().await);
+    begin(&mut sleeper, &[0]).await;
+    other.resume(&[0]).await.expect("marks are there");
+    let stale = read(sleeper.schema(), &[(0, 0..7)], "");
+    let mut stale = Group::from(vec![written(&lake, stale).await.expect("it is written")]);
+
+    assert_eq!(archived(&commit(&mut other, &lake, &[(0, 0..10)]).await), [0]);
+    let fates = sleeper.commit(&mut stale).await.expect("it is settled");
+    assert!(
+        matches!(fates.as_slice(), [(0, Fate::Superseded(covered))] if covered.offsets == (0..7)),
+        "{fates:?}"
+    );
+
+    let resumed = sleeper.resume(&[0]).await.expect("marks are there");
+    assert_eq!(resumed[&0].mark, 10);
+    assert_eq!(archived(&commit(&mut sleeper, &lake, &[(0, 10..12)]).await), [0]);
+    let (rows, quarantined) = place.held().await;
+    assert_eq!(&rows | &quarantined, all(0, 0..12));
+}
+
+#[tokio::test]
+async fn of_a_flush_only_the_superseded_partition_is_dropped() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut first, mut second) = (place.committer().await, place.committer().await);
+    begin(&mut first, &[0, 1]).await;
+    second.resume(&[1]).await.expect("marks are there");
+    commit(&mut second, &lake, &[(1, 0..4)]).await;
+    let fates = commit(&mut first, &lake, &[(0, 0..6), (1, 0..9)]).await;
+    assert_eq!(archived(&fates), [0]);
+    let (rows, quarantined) = place.held().await;
+    assert_eq!(&rows | &quarantined, &all(0, 0..6) | &all(1, 0..4));
+}
+
+#[tokio::test]
+async fn members_with_different_partitions_do_not_disturb_each_other() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut first, mut second) = (place.committer().await, place.committer().await);
+    begin(&mut first, &[0]).await;
+    begin(&mut second, &[1]).await;
+    for round in 0..5 {
+        let offsets = round * 4..round * 4 + 4;
+        assert_eq!(archived(&commit(&mut first, &lake, &[(0, offsets.clone())]).await), [0]);
+        assert_eq!(archived(&commit(&mut second, &lake, &[(1, offsets)]).await), [1]);
+    }
+    let (rows, quarantined) = place.held().await;
+    assert_eq!(&rows | &quarantined, &all(0, 0..20) | &all(1, 0..20));
+}
+
+#[tokio::test]
+async fn a_process_that_died_between_the_two_commits_leaves_nothing_to_write_twice() {
+    let place = Place::new();
+    let lake = place.lake();
+    let mut dies = place.committer().await;
+    begin(&mut dies, &[0]).await;
+    let flush = read(dies.schema(), &[(0, 0..10)], "");
+    let group = Group::from(vec![written(&lake, flush).await.expect("it is written")]);
+    assert!(matches!(
+        dies.commit_quarantine(&group).await,
+        Ok(CommitOutcome::Committed(_))
+    ));
+    drop(dies);
+
+    let mut next = place.committer().await;
+    let resume = next
+        .resume(&[0])
+        .await
+        .expect("marks are there")
+        .remove(&0)
+        .expect("a mark");
+    assert_eq!((resume.mark, &resume.quarantined), (0, &HashSet::from([0, 3, 6, 9])));
+    let limits = Limits {
+        messages: u64::MAX,
+        bytes: usize::MAX,
+        wait: Duration::MAX,
+    };
+    let mut buffer = Buffer::new(next.schema().clone(), limits);
+    buffer.begin(0, resume.mark, resume.quarantined);
+    for offset in 0..12 {
+        // This time every message is an event: what is in quarantine stays there all the same.
+        let value = format!(r#"{{"timestamp": {NOW}}}"#);
+        let message = Message {
+            partition: 0,
+            offset,
+            key: None,
+            value: Some(value.as_bytes()),
+        };
+        buffer.push(message, NOW, Instant::now());
+    }
+    let flush = buffer.cut(Cause::Size).expect("something was read");
+    let mut group = Group::from(vec![written(&lake, flush).await.expect("it is written")]);
+    assert_eq!(archived(&next.commit(&mut group).await.expect("it is settled")), [0]);
+    let (rows, quarantined) = place.held().await;
+    assert_eq!(quarantined, BTreeSet::from([(0, 0), (0, 3), (0, 6), (0, 9)]));
+    assert_eq!(&rows | &quarantined, all(0, 0..12));
+}
+
+#[tokio::test]
+async fn quarantine_rows_of_a_superseded_member_make_the_other_read_again() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut sleeper, mut other) = (place.committer().await, place.committer().await);
+    begin(&mut sleeper, &[0]).await;
+    other.resume(&[0]).await.expect("marks are there");
+    let stale = read(sleeper.schema(), &[(0, 0..8)], "");
+    let stale = Group::from(vec![written(&lake, stale).await.expect("it is written")]);
+    sleeper.commit_quarantine(&stale).await.expect("it lands");
+
+    assert_eq!(
+        archived(&commit(&mut other, &lake, &[(0, 0..5)]).await),
+        Vec::<i32>::new()
+    );
+    let resume = other
+        .resume(&[0])
+        .await
+        .expect("marks are there")
+        .remove(&0)
+        .expect("a mark");
+    assert_eq!((resume.mark, resume.quarantined), (0, HashSet::from([0, 3, 6])));
+}
+
+#[tokio::test]
+async fn a_type_that_another_member_gave_a_column_first_holds() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut first, mut second) = (place.committer().await, place.committer().await);
+    begin(&mut first, &[0, 1]).await;
+    second.resume(&[1]).await.expect("marks are there");
+    let numbers = read(first.schema(), &[(0, 1..3)], r#", "wiki": 7"#);
+    let texts = read(second.schema(), &[(1, 1..3)], r#", "wiki": "en""#);
+    let mut starts = (numbers, texts);
+    for flush in [&mut starts.0, &mut starts.1] {
+        flush.covered.values_mut().for_each(|covered| covered.offsets.start = 0);
+    }
+    let mut numbers = Group::from(vec![written(&lake, starts.0).await.expect("it is written")]);
+    let mut texts = Group::from(vec![written(&lake, starts.1).await.expect("it is written")]);
+    assert_eq!(archived(&first.commit(&mut numbers).await.expect("settled")), [0]);
+    assert_eq!(archived(&second.commit(&mut texts).await.expect("settled")), [1]);
+    assert_eq!(
+        second.schema().extra(),
+        [("wiki".to_owned(), crate::event::ColumnType::Int64)]
+    );
+}
+
+#[tokio::test]
+async fn whatever_call_of_the_store_fails_or_loses_its_answer_each_message_lands_once() {
+    for kind in [Trouble::Refused, Trouble::AnswerLost] {
+        for nth in 0.. {
+            let place = Place::new();
+            let mut before = place.committer().await;
+            begin(&mut before, &[0, 1]).await;
+            let fault = Fault::at(nth, kind);
+            let lake = place.faulty(Arc::clone(&fault));
+            let mut committer = until(async || Committer::open(&lake, TOPIC, 200).await).await;
+            loop {
+                match committer.resume(&[0, 1]).await {
+                    Ok(_) => break,
+                    Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+                }
+            }
+            for offsets in [0..7, 7..15, 15..16] {
+                let flush = read(
+                    committer.schema(),
+                    &[(0, offsets.clone()), (1, offsets)],
+                    r#", "wiki": 7"#,
+                );
+                let mut group = Group::from(vec![until(async || written(&lake, flush.clone()).await).await]);
+                loop {
+                    match committer.commit(&mut group).await {
+                        Ok(fates) => {
+                            assert_eq!(archived(&fates), [0, 1], "{kind:?} at call {nth}");
+                            break;
+                        }
+                        Err(error) => assert_eq!(error.kind(), Kind::Retry, "{kind:?} at call {nth}: {error}"),
+                    }
+                }
+            }
+            let (rows, quarantined) = place.held().await;
+            assert_eq!(
+                &rows | &quarantined,
+                &all(0, 0..16) | &all(1, 0..16),
+                "{kind:?} at call {nth}"
+            );
+            if !fault.came() {
+                assert!(nth > 10, "the store was called {nth} times only");
+                break;
+            }
+        }
+    }
+}
+
+async fn until<T>(mut call: impl AsyncFnMut() -> Result<T, ArchiveError>) -> T {
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+        }
+    }
+}
+
+/// What happens to one call of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// It fails and has no effect.
+    Refused,
+    /// It takes effect, and the caller is told that it failed.
+    AnswerLost,
+}
+
+/// Which call, counted over all, is in trouble.
+#[derive(Debug)]
+struct Fault {
+    calls: AtomicUsize,
+    nth: usize,
+    trouble: Trouble,
+}
+
+impl Fault {
+    fn none() -> Arc<Fault> {
+        Fault::at(usize::MAX, Trouble::Refused)
+    }
+
+    fn at(nth: usize, trouble: Trouble) -> Arc<Fault> {
+        Arc::new(Fault {
+            calls: AtomicUsize::new(0),
+            nth,
+            trouble,
+        })
+    }
+
+    fn came(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) > self.nth
+    }
+
+    fn next(&self) -> Option<Trouble> {
+        (self.calls.fetch_add(1, Ordering::SeqCst) == self.nth).then_some(self.trouble)
+    }
+}
+
+fn failure() -> object_store::Error {
+    object_store::Error::Generic {
+        store: "faulty",
+        source: "connection reset by peer".into(),
+    }
+}
+
+#[derive(Debug)]
+struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    fault: Arc<Fault>,
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "faulty {}", self.inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        match self.fault.next() {
+            Some(Trouble::Refused) => Err(failure()),
+            Some(Trouble::AnswerLost) => {
+                self.inner.put_opts(location, payload, options).await?;
+                Err(failure())
+            }
+            None => self.inner.put_opts(location, payload, options).await,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        match self.fault.next() {
+            Some(_) => Err(failure()),
+            None => self.inner.get_opts(location, options).await,
+        }
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        match self.fault.next() {
+            Some(_) => async { Err(failure()) }.into_stream().boxed(),
+            None => self.inner.list(prefix),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        match self.fault.next() {
+            Some(_) => Err(failure()),
+            None => self.inner.list_with_delimiter(prefix).await,
+        }
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

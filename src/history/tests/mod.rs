@@ -1,0 +1,162 @@
+//! The history over lakes in a temporary folder.
+
+mod publish_lake;
+mod reading;
+mod views;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, Datelike, Utc};
+use deltalake_core::kernel::Action;
+
+use super::publish::lake_write_operation as write_operation;
+use super::{TableRows, Window, compute_tables};
+use crate::config::LakeSettings;
+use crate::lake::datafile::{self, NewFile, writer_properties};
+use crate::lake::snapshot::AsOf;
+use crate::lake::{CommitOutcome, Lake, RAW_EVENTS, TableSnapshot, TableWriter};
+
+/// 2015-09-13T00:00:00Z.
+const NOW: i64 = 1_442_102_400;
+const HOUR: i64 = 3600;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Event {
+    timestamp: i64,
+    user: Option<&'static str>,
+    server_name: Option<&'static str>,
+    bytes_changed: Option<i64>,
+    is_bot: Option<bool>,
+    is_new_page: Option<bool>,
+    language: Option<&'static str>,
+    project: Option<&'static str>,
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(NOW, 0).unwrap()
+}
+
+fn two_days() -> Window {
+    Window::before(now(), 2)
+}
+
+fn lake_in(folder: &tempfile::TempDir) -> Lake {
+    Lake::open(&LakeSettings {
+        path: folder.path().to_str().unwrap().to_owned(),
+        aws_region: String::new(),
+        aws_access_key_id: None,
+        aws_secret_access_key: None,
+        aws_session_token: None,
+        aws_endpoint_url: None,
+    })
+    .unwrap()
+}
+
+fn batch(events: &[Event]) -> RecordBatch {
+    let text = |field: fn(&Event) -> Option<&'static str>| -> ArrayRef {
+        Arc::new(events.iter().map(field).collect::<StringArray>())
+    };
+    let flag = |field: fn(&Event) -> Option<bool>| -> ArrayRef {
+        Arc::new(events.iter().map(field).collect::<BooleanArray>())
+    };
+    let number =
+        |field: fn(&Event) -> Option<i64>| -> ArrayRef { Arc::new(events.iter().map(field).collect::<Int64Array>()) };
+    RecordBatch::try_from_iter_with_nullable([
+        ("timestamp", number(|event| Some(event.timestamp)), true),
+        ("user", text(|event| event.user), true),
+        ("server_name", text(|event| event.server_name), true),
+        ("bytes_changed", number(|event| event.bytes_changed), true),
+        ("is_bot", flag(|event| event.is_bot), true),
+        ("is_new_page", flag(|event| event.is_new_page), true),
+        ("language", text(|event| event.language), true),
+        ("project", text(|event| event.project), true),
+    ])
+    .unwrap()
+}
+
+/// The table's columns: those of an event, and the partition columns among them, not last.
+fn raw_schema() -> SchemaRef {
+    let mut fields: Vec<Field> = vec![
+        Field::new("year", DataType::Int32, true),
+        Field::new("month", DataType::Int32, true),
+    ];
+    let columns = batch(&[]).schema();
+    fields.extend(columns.fields().iter().map(|field| field.as_ref().clone()));
+    Arc::new(Schema::new(fields))
+}
+
+/// Adds the events to raw_events, in as many files as there are months among them.
+async fn archive(lake: &Lake, events: &[Event]) {
+    let mut writer = TableWriter::open_or_create(lake, RAW_EVENTS, &raw_schema(), &["year", "month"])
+        .await
+        .unwrap();
+    let month = |event: &Event| {
+        let time = DateTime::from_timestamp(event.timestamp, 0).unwrap();
+        (time.year(), time.month())
+    };
+    let mut months: Vec<_> = events.iter().map(month).collect();
+    months.sort_unstable();
+    months.dedup();
+    let mut actions = Vec::new();
+    for (year, number) in months {
+        let of_month: Vec<_> = events
+            .iter()
+            .filter(|event| month(event) == (year, number))
+            .cloned()
+            .collect();
+        let file = NewFile {
+            path: format!("year={year}/month={number:02}/{}.parquet", uuid::Uuid::new_v4()),
+            partition_values: vec![
+                ("year".to_owned(), year.to_string()),
+                ("month".to_owned(), number.to_string()),
+            ],
+            tags: Vec::new(),
+            batch: batch(&of_month),
+            properties: writer_properties().build(),
+        };
+        actions.push(Action::Add(datafile::write(lake, RAW_EVENTS, file).await.unwrap()));
+    }
+    let outcome = writer
+        .commit(actions, Vec::new(), write_operation(false))
+        .await
+        .unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)));
+}
+
+async fn raw_events(lake: &Lake) -> TableSnapshot {
+    TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn tables_of(lake: &Lake) -> Vec<TableRows> {
+    compute_tables(lake, &raw_events(lake).await, &two_days(), &|_| ())
+        .await
+        .unwrap()
+        .1
+}
+
+/// A table's rows as text, a column after the other, ␀ for null.
+fn text(rows: &TableRows) -> Vec<String> {
+    let options = FormatOptions::new().with_null("␀");
+    let columns: Vec<_> = rows
+        .batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    (0..rows.batch.num_rows())
+        .map(|row| {
+            let cells: Vec<_> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            cells.join("|")
+        })
+        .collect()
+}
+
+fn texts(all: &[TableRows]) -> Vec<Vec<String>> {
+    all.iter().map(text).collect()
+}

@@ -1,0 +1,27 @@
+# Shortcuts for `just`; each is one command that can be typed as well.
+
+# List these recipes.
+default:
+    @just --list
+
+# The whole layer on a generated day of events: no server, no network.
+demo *arguments:
+    cargo run -- demo {{arguments}}
+
+# Install and start what the tests need, run them all; arguments go to `cargo test`.
+test *arguments:
+    scripts/test {{arguments}}
+
+# What must pass before a change lands.
+ci:
+    .ci/run
+
+# Kafka, MinIO and PostgreSQL: up, down, status or env.
+services command="up":
+    scripts/services {{command}}
+
+# Format and lints, without tests.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps

@@ -1,6 +1,6 @@
 //! `lakebed produce`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -43,8 +43,7 @@ impl ProduceCommand {
         let wish = stop::on_signal()?;
         let (path, settings, rate) = (self.input.clone(), self.kafka.clone(), self.rate);
         let fed = tokio::task::spawn_blocking(move || -> Result<ProduceReport, ProduceError> {
-            let delivery = Delivery::open(&settings)?;
-            let mut input = Input::open(&path)?;
+            let (delivery, mut input) = open(&settings, &path)?;
             let bar: ProgressBar = bytes_bar(input.total_bytes());
             let report = feed(&mut input, delivery, rate, &wish, &|bytes| bar.set_position(bytes));
             bar.finish_and_clear();
@@ -53,6 +52,15 @@ impl ProduceCommand {
         let report = fed.await.context("feeding ended on its own")??;
         output::print(self.format, &report, |report| text(report, &self.kafka.topic))
     }
+}
+
+/// Opens both; a wrong path is told without a broker's help, and standard input is waited for last.
+fn open(settings: &KafkaSettings, path: &Path) -> Result<(Delivery, Input), ProduceError> {
+    if path.as_os_str() == "-" {
+        return Ok((Delivery::open(settings)?, Input::open(path)?));
+    }
+    let input = Input::open(path)?;
+    Ok((Delivery::open(settings)?, input))
 }
 
 fn text(report: &ProduceReport, topic: &str) -> String {

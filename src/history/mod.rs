@@ -113,7 +113,9 @@ pub enum HistoryError {
         help: &'static str,
     },
     /// PostgreSQL was away or overloaded.
-    #[error("PostgreSQL at {server} failed {what}: {reason}")]
+    #[error(
+        "PostgreSQL at {server} failed {what}: {reason}; see whether POSTGRES_HOST and POSTGRES_PORT are right and the server is up, and run again"
+    )]
     PostgresAway {
         /// Host, port, database, user.
         server: String,

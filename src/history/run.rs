@@ -79,6 +79,7 @@ async fn attempt(
     report: &mut RunReport,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
+    lake.reach().await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
         .ok_or_else(|| LakeError::Missing {

@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use tokio::time::timeout;
 use url::Url;
 
-use super::LakeError;
+use super::snapshot::{io_fault, store_fault};
+use super::{LakeError, RAW_EVENTS};
 use crate::config::LakeSettings;
 
 /// No request to the store may hang for longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the store's own client keeps trying before the caller hears of a failure.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the store may take to answer at the start, when somebody may be waiting to see whether the settings work.
+const START_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The lake's place, opened.
 #[derive(Debug, Clone)]
@@ -87,12 +92,27 @@ impl Lake {
             return Ok(());
         };
         std::fs::create_dir_all(folder).map_err(|error| {
-            let (place, reason) = (self.shown.clone(), error.to_string());
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => LakeError::Refused { place, reason },
-                _ => LakeError::Store { place, reason },
-            }
+            io_fault(&self.shown, &error).unwrap_or_else(|| LakeError::Store {
+                place: self.shown.clone(),
+                reason: error.to_string(),
+            })
         })
+    }
+
+    /// Makes sure that the store answers and lets us in, before any work is begun.
+    ///
+    /// # Errors
+    /// [`LakeError`] where it does not, or not in time; that nothing is there yet is no error.
+    pub async fn reach(&self) -> Result<(), LakeError> {
+        let log = self.path(RAW_EVENTS).join("_delta_log");
+        match timeout(START_TIMEOUT, self.root.list(Some(&log)).try_next()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(store_fault(&self.shown, &error)),
+            Err(_) => Err(LakeError::Store {
+                place: self.shown.clone(),
+                reason: format!("no answer within {} s", START_TIMEOUT.as_secs()),
+            }),
+        }
     }
 
     /// The log store of a Delta table under the lake.

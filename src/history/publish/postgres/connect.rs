@@ -64,6 +64,9 @@ impl Postgres<'_> {
         if let Some(password) = &settings.password {
             config.password(password.reveal());
         }
+        if let Some(file) = &settings.sslrootcert {
+            std::fs::File::open(file).map_err(|error| Attempt::Certificates(format!("{file}: {error}")))?;
+        }
         let tls = self.tls().map_err(|error| Attempt::Certificates(error.to_string()))?;
         let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(tls))
             .await

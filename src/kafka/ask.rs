@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaResult;
 
 use super::{KafkaFault, Notes};
-use crate::error::{HasKind, Kind};
 
 /// How long brokers may take to answer before it is looked whether they refuse us, and how long after that. The client
 /// library itself says of a refusal no more than that no broker came up in time.
@@ -25,9 +24,11 @@ pub fn ask<T>(
     request: impl Fn(Duration) -> KafkaResult<T>,
 ) -> Result<T, KafkaFault> {
     let [first, rest] = PATIENCE;
-    attempt(brokers, what, notes, &serve, || request(first)).or_else(|fault| match fault.kind() {
-        Kind::Retry => attempt(brokers, what, notes, &serve, || request(rest)),
-        _ => Err(fault),
+    // What was noted before explains nothing of what comes.
+    notes.take();
+    attempt(brokers, what, notes, &serve, || request(first)).or_else(|fault| match fault.may_pass() {
+        true => attempt(brokers, what, notes, &serve, || request(rest)),
+        false => Err(fault),
     })
 }
 

@@ -10,6 +10,9 @@ use rdkafka::error::KafkaError;
 use super::KafkaFault;
 use crate::config::KafkaSettings;
 
+/// What the client library says where it guesses that a broker speaks another protocol.
+pub(super) const WRONG_PROTOCOL: &str = "security.protocol";
+
 /// What every client of ours starts from.
 pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -18,7 +21,8 @@ pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
         .set("client.id", "lakebed")
         .set("security.protocol", &settings.security_protocol)
         .set("reconnect.backoff.max.ms", "2000")
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // Why a connection was closed is told at this level only.
+        .set_log_level(RDKafkaLogLevel::Info);
     if uses_sasl(settings) {
         config.set("sasl.mechanism", &settings.sasl_mechanism);
         if let Some(user) = &settings.sasl_username {
@@ -110,8 +114,22 @@ impl Notes {
         tracing::debug!(%error, reason, "Kafka's client reports");
         let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // "All brokers are down" follows the reason why; the reason is the one to show.
-        if kept.is_none() || !reason.contains("brokers are down") {
+        let vague = ["brokers are down", "Broken pipe", "Connection reset"];
+        if kept.is_none() || !vague.iter().any(|words| reason.contains(words)) {
             *kept = Some(reason.to_owned());
+        }
+    }
+
+    /// Keeps what the client library logs about a protocol that the broker does not speak: no error callback says it.
+    pub fn hear(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Notes::log(level, facility, message);
+        if message.contains(WRONG_PROTOCOL) {
+            let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            // Of several guesses the first is the best: the client tries other requests then.
+            if !kept.as_ref().is_some_and(|kept| kept.contains(WRONG_PROTOCOL)) {
+                let told = message.split_once("]: ").map_or(message, |(_, told)| told);
+                *kept = Some(told.to_owned());
+            }
         }
     }
 

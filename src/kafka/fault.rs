@@ -3,6 +3,7 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::connection::WRONG_PROTOCOL;
 use crate::error::{HasKind, Kind};
 
 /// What can go wrong with Kafka.
@@ -61,7 +62,7 @@ impl KafkaFault {
             "SSL handshake",
             "certificate",
             "SASL",
-            "security.protocol",
+            WRONG_PROTOCOL,
         ]
         .iter()
         .any(|word| reason.contains(word));
@@ -74,6 +75,17 @@ impl KafkaFault {
                 | RDKafkaErrorCode::Resolve,
             ) => KafkaFault::Unreachable { brokers, reason },
             _ => KafkaFault::Request { what, reason },
+        }
+    }
+}
+
+impl KafkaFault {
+    /// Whether asking once more may end otherwise: a connection that was only closed may have met a broker that is
+    /// being started or stopped.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            KafkaFault::Refused { reason, .. } => reason.contains("isconnected"),
+            other => other.kind() == Kind::Retry,
         }
     }
 }

@@ -98,7 +98,7 @@ struct ProbeContext(Arc<Notes>);
 
 impl ClientContext for ProbeContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Notes::log(level, facility, message);
+        self.0.hear(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

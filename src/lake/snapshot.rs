@@ -252,7 +252,8 @@ fn full_reason(error: &dyn std::error::Error) -> String {
     in_short(&text)
 }
 
-/// Of an S3 server's answer, which is XML, its code and its message; anything else as it is.
+/// Of an S3 server's answer, which is XML, its code and its message; of a request that got none, its address and the
+/// last failure, without the counts of its repetitions; anything else as it is.
 fn in_short(text: &str) -> String {
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -260,6 +261,12 @@ fn in_short(text: &str) -> String {
     };
     if let (Some(code), Some(message)) = (element("Code"), element("Message")) {
         return format!("{code}: {message}");
+    }
+    if let Some((head, failure)) = text.split_once(" - ")
+        && let Some((_, request)) = head.rsplit_once("Error performing ")
+        && let Some(address) = request.split(['?', ' ']).nth(1)
+    {
+        return format!("{address}: {failure}");
     }
     text.to_owned()
 }

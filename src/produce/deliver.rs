@@ -181,7 +181,7 @@ struct Acknowledgements {
 
 impl ClientContext for Acknowledgements {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Notes::log(level, facility, message);
+        self.notes.hear(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -1,7 +1,5 @@
 //! The coarse kinds that decide what happens after an error, and the exit code that each becomes.
 
-use std::process::ExitCode;
-
 use crate::archive::ArchiveError;
 use crate::config::SettingsError;
 use crate::history::HistoryError;
@@ -27,10 +25,21 @@ pub enum Kind {
 
 impl Kind {
     /// The exit code of a command that ended with this kind of error (contract, section 7).
-    pub fn exit_code(self) -> ExitCode {
+    pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Configuration => ExitCode::from(2),
-            Kind::Retry | Kind::Data | Kind::Resource | Kind::Bug => ExitCode::from(1),
+            Kind::Configuration => 2,
+            Kind::Retry | Kind::Data | Kind::Resource | Kind::Bug => 1,
+        }
+    }
+
+    /// The kind's name in the logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Retry => "retry",
+            Kind::Configuration => "configuration",
+            Kind::Data => "data",
+            Kind::Resource => "resource",
+            Kind::Bug => "bug",
         }
     }
 }

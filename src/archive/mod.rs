@@ -117,11 +117,11 @@ pub enum ArchiveError {
     },
     /// The archiver had to stop before all that it had read was in the lake.
     #[error(
-        "stopped with {messages} messages read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
+        "stopped with {flushes} flushes read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
     )]
     Unflushed {
         /// How many.
-        messages: u64,
+        flushes: u64,
         /// For how long the archiver waited.
         seconds: u64,
     },

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::ArchiveError;
 use crate::event::Reason;
 use crate::lake::datafile::{self, NewFile, writer_properties};
-use crate::lake::snapshot::AsOf;
+use crate::lake::snapshot::{AsOf, store_fault};
 use crate::lake::{Lake, LakeError, QUARANTINE, TableSnapshot};
 
 /// A message that is no event.
@@ -87,19 +87,16 @@ pub async fn read(lake: &Lake, topic: &str, partition: i32, from: i64) -> Result
     };
     let mut found = HashSet::new();
     for file in snapshot.files {
-        let fault = |reason: String| LakeError::Store {
-            place: file.path.to_string(),
-            reason,
-        };
-        let object = lake
-            .store()
-            .get(&file.path)
-            .await
-            .map_err(|error| fault(error.to_string()))?;
-        let bytes = object.bytes().await.map_err(|error| fault(error.to_string()))?;
+        let place = file.path.to_string();
+        let fault = |error: object_store::Error| store_fault(&place, &error);
+        let object = lake.store().get(&file.path).await.map_err(fault)?;
+        let bytes = object.bytes().await.map_err(fault)?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(ParquetRecordBatchReaderBuilder::build)
-            .map_err(|error| fault(error.to_string()))?;
+            .map_err(|error| LakeError::Table {
+                place: place.clone(),
+                reason: format!("it is no Parquet file: {error}; bring the file back"),
+            })?;
         for batch in reader {
             found.extend(offsets(&batch?, topic, partition, from));
         }

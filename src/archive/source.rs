@@ -133,7 +133,7 @@ impl Source<'_> {
                 }
                 if since.elapsed() > STOP_WAIT {
                     return Err(ArchiveError::Unflushed {
-                        messages: self.sent - self.settled,
+                        flushes: self.sent - self.settled,
                         seconds: STOP_WAIT.as_secs(),
                     });
                 }

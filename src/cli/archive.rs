@@ -41,6 +41,7 @@ impl ArchiveCommand {
     /// [`archive::ArchiveError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
     pub async fn run(self) -> anyhow::Result<()> {
         let lake = Lake::open(&self.lake)?;
+        lake.reach().await?;
         let wish = stop::on_signal()?;
         let job = Job {
             kafka: self.kafka,

@@ -36,7 +36,9 @@ impl ConfigCommand {
     /// # Errors
     /// Where stdout cannot be written to.
     pub fn run(&self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<()> {
-        let cli = Cli::command();
+        let mut cli = Cli::command();
+        // Hands the settings of all commands down to each.
+        cli.build();
         let settings = match (cli.find_subcommand("config"), matches.subcommand_matches("config")) {
             (Some(command), Some(given)) => report::settings(command, given, file),
             _ => Vec::new(),

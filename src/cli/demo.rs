@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use super::progress::ArchiveBar;
 use crate::archive::{self, ArchiveReport, Job};
 use crate::config::history::PublishMode;
 use crate::config::kafka::OffsetReset;
-use crate::config::{ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings};
+use crate::config::{ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, SettingsError};
 use crate::demo::{Broker, day};
 use crate::history::{self, RunReport, TableRows};
 use crate::lake::Lake;
@@ -73,7 +73,11 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
             .next()
             .is_some();
         if foreign && !folder.join(MARKER).exists() {
-            bail!("{shown} holds something that no demo made; name another place with --folder");
+            return Err(SettingsError::Value {
+                name: "--folder",
+                reason: format!("{shown} holds something that no demo made; name another place"),
+            }
+            .into());
         }
         std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {shown}"))?;
     }
@@ -190,7 +194,7 @@ fn text(
          history/      the five tables and lakebed_runs, a Delta table each\n\n\
          Try next:\n  \
          lakebed query --data-lake-path {absolute} \"SELECT \\\"user\\\", count(*) AS edits FROM raw_events GROUP BY 1 ORDER BY 2 DESC LIMIT 5\"\n  \
-         lakebed query --data-lake-path {absolute} \"SELECT reason, arrow_cast(value, 'Utf8') FROM quarantine LIMIT 5\"\n  \
+         lakebed query --data-lake-path {absolute} \"SELECT reason, TRY_CAST(value AS VARCHAR) FROM quarantine LIMIT 5\"\n  \
          lakebed process --data-lake-path {absolute} --days 1\n  \
          lakebed archive --help   to begin with a Kafka of your own"
     )?;

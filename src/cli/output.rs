@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use serde::Serialize;
 
 /// What a command prints when it ends.
@@ -31,8 +32,9 @@ pub fn print<T: Serialize>(format: Format, result: &T, text: impl FnOnce(&T) -> 
 /// Where stdout cannot be written to; a reader that has gone away is no error.
 pub fn print_line(line: &str) -> anyhow::Result<()> {
     let mut out = Stdout::new();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .context("cannot write to stdout")
 }
 
 /// Stdout, for a reader who may close the pipe once they have seen enough: what comes later goes nowhere.

@@ -53,10 +53,9 @@ impl ProduceCommand {
         };
         let name = self.input;
         let fed = tokio::task::spawn_blocking(move || -> Result<ProduceReport, ProduceError> {
-            let delivery = Delivery::open(&settings)?;
-            let mut input = match body {
-                Some(body) => Input::from_reader(&name, body)?,
-                None => Input::open(Path::new(&name))?,
+            let (delivery, mut input) = match body {
+                Some(body) => (Delivery::open(&settings)?, Input::from_reader(&name, body)?),
+                None => open(&settings, Path::new(&name))?,
             };
             let bar: ProgressBar = bytes_bar(input.total_bytes());
             let report = feed(&mut input, delivery, rate, &wish, &|bytes| bar.set_position(bytes));
@@ -66,6 +65,15 @@ impl ProduceCommand {
         let report = fed.await.context("feeding ended on its own")??;
         output::print(self.format, &report, |report| text(report, &self.kafka.topic))
     }
+}
+
+/// Opens both; a wrong path is told without a broker's help, and standard input is waited for last.
+fn open(settings: &KafkaSettings, path: &Path) -> Result<(Delivery, Input), ProduceError> {
+    if path.as_os_str() == "-" {
+        return Ok((Delivery::open(settings)?, Input::open(path)?));
+    }
+    let input = Input::open(path)?;
+    Ok((Delivery::open(settings)?, input))
 }
 
 fn text(report: &ProduceReport, topic: &str) -> String {

@@ -36,10 +36,24 @@ pub fn load() -> Result<SettingsFile, SettingsError> {
         reason,
     };
     let before: BTreeSet<String> = environment_names();
-    dotenvy::from_path(&path).map_err(|error| fault(error.to_string()))?;
+    dotenvy::from_path(&path).map_err(|error| fault(reason(&path, &error)))?;
     drop_empty_variables();
     let names = environment_names().difference(&before).cloned().collect();
     Ok(SettingsFile { path, names })
+}
+
+/// What is wrong with the file. The library's own words quote the line, which may hold a secret.
+fn reason(path: &str, error: &dotenvy::Error) -> String {
+    let dotenvy::Error::LineParse(rest, _) = error else {
+        return error.to_string();
+    };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let place = text
+        .lines()
+        .position(|line| line.ends_with(rest.as_str()))
+        .map(|index| format!("line {}", index + 1));
+    let place = place.unwrap_or_else(|| "a line".to_owned());
+    format!("{place} is not NAME=value, or its value has a space or an open quote; put it in 'single quotes'")
 }
 
 fn environment_names() -> BTreeSet<String> {

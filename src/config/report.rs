@@ -32,6 +32,17 @@ pub fn settings(command: &Command, given: &ArgMatches, file: &SettingsFile) -> V
         .collect()
 }
 
+/// An address without the user and the password that it may hold.
+fn without_login(value: &str) -> String {
+    match value
+        .split_once("://")
+        .map(|(scheme, rest)| (scheme, rest.split_once('@')))
+    {
+        Some((scheme, Some((login, rest)))) if !login.contains('/') => format!("{scheme}://********@{rest}"),
+        _ => value.to_owned(),
+    }
+}
+
 fn setting(argument: &Arg, given: &ArgMatches, file: &SettingsFile) -> Option<Setting> {
     let name = argument.get_env()?.to_str()?.to_owned();
     let id = argument.get_id().as_str();
@@ -48,7 +59,7 @@ fn setting(argument: &Arg, given: &ArgMatches, file: &SettingsFile) -> Option<Se
             .and_then(|mut values| values.next())
             .map(|value| match argument.is_hide_env_values_set() {
                 true => "********".to_owned(),
-                false => value.to_string_lossy().into_owned(),
+                false => without_login(&value.to_string_lossy()),
             });
     Some(Setting { name, value, source })
 }

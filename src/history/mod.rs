@@ -118,7 +118,7 @@ pub enum HistoryError {
     },
     /// PostgreSQL was away or overloaded.
     #[error(
-        "PostgreSQL at {server}: cannot {what}: {reason}; check that the server is up and reachable, then run again"
+        "PostgreSQL at {server}: cannot {what}: {reason}; check POSTGRES_HOST and POSTGRES_PORT, and that the server is up and reachable, then run again"
     )]
     PostgresAway {
         /// Host, port, database, user.

@@ -78,6 +78,7 @@ async fn attempt(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
     target.prepare().await?;
+    lake.reach().await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
         .ok_or_else(|| LakeError::Missing {

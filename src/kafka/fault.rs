@@ -3,13 +3,14 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::connection::WRONG_PROTOCOL;
 use crate::error::{HasKind, Kind};
 
 /// What can go wrong with Kafka.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaFault {
     /// A setting that the client library refuses.
-    #[error("Kafka's client refuses a setting: {0}; check the KAFKA_… variables")]
+    #[error("the settings of Kafka cannot be used: {0}; correct the KAFKA_… variables")]
     Settings(String),
     /// No broker answered.
     #[error(
@@ -21,8 +22,10 @@ pub enum KafkaFault {
         /// The client's last words about them.
         reason: String,
     },
-    /// The broker refused the login, or its certificate was not trusted.
-    #[error("Kafka at {brokers} refused the connection: {reason}; check KAFKA_SASL_… and KAFKA_SSL_…")]
+    /// The broker refused the login, its certificate was not trusted, or it speaks another protocol.
+    #[error(
+        "no connection to Kafka at {brokers} as it is set: {reason}; check KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_… and KAFKA_SSL_…"
+    )]
     Refused {
         /// The brokers as they were named.
         brokers: String,
@@ -48,13 +51,10 @@ pub enum KafkaFault {
 }
 
 impl KafkaFault {
-    /// A request's failure, with what else the client has noted about its connections.
+    /// A request's failure, in the words that the client has noted about its connections, if it has.
     pub fn of(brokers: &str, what: &'static str, error: &KafkaError, noted: Option<String>) -> KafkaFault {
         let code = error.rdkafka_error_code();
-        let reason = match noted {
-            Some(noted) => format!("{error}: {noted}"),
-            None => error.to_string(),
-        };
+        let reason = noted.unwrap_or_else(|| error.to_string());
         let brokers = brokers.to_owned();
         let login = [
             "authentication",
@@ -62,6 +62,7 @@ impl KafkaFault {
             "SSL handshake",
             "certificate",
             "SASL",
+            WRONG_PROTOCOL,
         ]
         .iter()
         .any(|word| reason.contains(word));
@@ -74,6 +75,17 @@ impl KafkaFault {
                 | RDKafkaErrorCode::Resolve,
             ) => KafkaFault::Unreachable { brokers, reason },
             _ => KafkaFault::Request { what, reason },
+        }
+    }
+}
+
+impl KafkaFault {
+    /// Whether asking once more may end otherwise: a connection that was only closed may have met a broker that is
+    /// being started or stopped.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            KafkaFault::Refused { reason, .. } => reason.contains("isconnected"),
+            other => other.kind() == Kind::Retry,
         }
     }
 }

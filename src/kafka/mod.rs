@@ -1,9 +1,11 @@
 //! Talking to Kafka: one way to connect, one way to say what is wrong.
 
+mod ask;
 mod connection;
 mod fault;
 mod probe;
 
-pub use connection::{Notes, client_config};
+pub use ask::ask;
+pub use connection::{Notes, check, client_config};
 pub use fault::KafkaFault;
 pub use probe::{Probe, Watermarks};

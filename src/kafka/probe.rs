@@ -9,12 +9,10 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 
-use super::{KafkaFault, Notes, client_config};
+use super::{KafkaFault, Notes, ask, check, client_config};
 use crate::config::KafkaSettings;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The oldest offset that Kafka still has of a partition, and the one behind its newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +35,7 @@ impl Probe {
     /// # Errors
     /// [`KafkaFault::Settings`] where the client library refuses a setting.
     pub fn new(settings: &KafkaSettings) -> Result<Probe, KafkaFault> {
+        check(settings)?;
         let consumer = client_config(settings)
             .create_with_context(ProbeContext::default())
             .map_err(|error| KafkaFault::Settings(error.to_string()))?;
@@ -52,10 +51,9 @@ impl Probe {
     /// [`KafkaFault`] where no broker answers or the topic is not there.
     pub fn partitions(&self) -> Result<Vec<i32>, KafkaFault> {
         let topic = &self.settings.topic;
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic), TIMEOUT)
-            .map_err(|error| self.fault("name the topic's partitions", &error))?;
+        let metadata = self.ask("name the topic's partitions", |patience| {
+            self.consumer.fetch_metadata(Some(topic), patience)
+        })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let mut partitions: Vec<i32> = found
             .into_iter()
@@ -80,18 +78,18 @@ impl Probe {
         partitions
             .iter()
             .map(|partition| {
-                self.consumer
-                    .fetch_watermarks(&self.settings.topic, *partition, TIMEOUT)
-                    .map(|(low, high)| (*partition, Watermarks { low, high }))
-                    .map_err(|error| self.fault("tell a partition's offsets", &error))
+                let (low, high) = self.ask("tell a partition's offsets", |patience| {
+                    self.consumer
+                        .fetch_watermarks(&self.settings.topic, *partition, patience)
+                })?;
+                Ok((*partition, Watermarks { low, high }))
             })
             .collect()
     }
 
-    fn fault(&self, what: &'static str, error: &KafkaError) -> KafkaFault {
-        // The callbacks that explain a failure are served by polling.
-        let _ = self.consumer.poll(Duration::ZERO);
-        KafkaFault::of(&self.settings.brokers, what, error, self.consumer.context().0.take())
+    fn ask<T>(&self, what: &'static str, request: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, KafkaFault> {
+        let serve = |patience| drop(self.consumer.poll(patience));
+        ask(&self.settings.brokers, what, &self.consumer.context().0, serve, request)
     }
 }
 
@@ -100,7 +98,7 @@ struct ProbeContext(Arc<Notes>);
 
 impl ClientContext for ProbeContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Notes::log(level, facility, message);
+        self.0.hear(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

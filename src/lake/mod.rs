@@ -54,8 +54,16 @@ pub enum LakeError {
         reason: String,
     },
     /// The store was away or answered with an error.
-    #[error("the store of {place} failed: {reason}")]
+    #[error("the store of {place} failed: {reason}; see to the disk or the server behind it, and run again")]
     Store {
+        /// The table or lake.
+        place: String,
+        /// The store's own words.
+        reason: String,
+    },
+    /// The store has no room.
+    #[error("there is no room left in the store of {place}: {reason}; make room, or raise the quota, and run again")]
+    Full {
         /// The table or lake.
         place: String,
         /// The store's own words.
@@ -84,6 +92,7 @@ impl HasKind for LakeError {
         match self {
             LakeError::Settings { .. } | LakeError::Refused { .. } => Kind::Configuration,
             LakeError::Store { .. } => Kind::Retry,
+            LakeError::Full { .. } => Kind::Resource,
             LakeError::Missing { .. } | LakeError::Table { .. } => Kind::Data,
             LakeError::Encode { .. } => Kind::Bug,
         }

@@ -1,6 +1,7 @@
 //! A table as of one version: its schema and the files that make it up.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::{self, ErrorKind};
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
@@ -192,8 +193,17 @@ fn kernel_fault(place: &str, error: &delta_kernel::Error) -> LakeError {
 }
 
 /// Tells a store's error apart by what its reader must do.
-pub(super) fn store_fault(place: &str, error: &object_store::Error) -> LakeError {
+pub(crate) fn store_fault(place: &str, error: &object_store::Error) -> LakeError {
     let (place, reason) = (place.to_owned(), full_reason(error));
+    if let Some(fault) = io_error(error).and_then(|error| io_fault(&place, error)) {
+        return fault;
+    }
+    if ["XMinioStorageFull", "507 Insufficient Storage"]
+        .iter()
+        .any(|code| reason.contains(code))
+    {
+        return LakeError::Full { place, reason };
+    }
     let refused = matches!(
         error,
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
@@ -214,6 +224,35 @@ pub(super) fn store_fault(place: &str, error: &object_store::Error) -> LakeError
     LakeError::Store { place, reason }
 }
 
+/// What the system says of a local folder, where waiting does not mend it.
+pub(super) fn io_fault(place: &str, error: &io::Error) -> Option<LakeError> {
+    let (place, reason) = (place.to_owned(), error.to_string());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some(LakeError::Full { place, reason })
+        }
+        ErrorKind::PermissionDenied => Some(LakeError::Refused { place, reason }),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::ReadOnlyFilesystem => {
+            Some(LakeError::Settings {
+                path: place,
+                reason: format!("no folder can be there ({reason}); correct DATA_LAKE_PATH"),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn io_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::Error> {
+    let mut cause = Some(error);
+    while let Some(known) = cause {
+        if let Some(found) = known.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        cause = known.source();
+    }
+    None
+}
+
 /// An error and its causes in one line, a cause left out where its parent has said it already.
 fn full_reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -225,5 +264,24 @@ fn full_reason(error: &dyn std::error::Error) -> String {
         }
         cause = next.source();
     }
-    text
+    in_short(&text)
+}
+
+/// Of an S3 server's answer, which is XML, its code and its message; of a request that got none, its address and the
+/// last failure, without the counts of its repetitions; anything else as it is.
+fn in_short(text: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once(&format!("</{name}>"))?.0.trim())
+    };
+    if let (Some(code), Some(message)) = (element("Code"), element("Message")) {
+        return format!("{code}: {message}");
+    }
+    if let Some((head, failure)) = text.split_once(" - ")
+        && let Some((_, request)) = head.rsplit_once("Error performing ")
+        && let Some(address) = request.split(['?', ' ']).nth(1)
+    {
+        return format!("{address}: {failure}");
+    }
+    text.to_owned()
 }

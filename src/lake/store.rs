@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use tokio::time::timeout;
 use url::Url;
 
-use super::LakeError;
-use crate::config::LakeSettings;
+use super::snapshot::{io_fault, store_fault};
+use super::{LakeError, RAW_EVENTS};
+use crate::config::{LakeSettings, Secret};
 
 /// No request to the store may hang for longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the store's own client keeps trying before the caller hears of a failure.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the store may take to answer at the start, when somebody may be waiting to see whether the settings work.
+const START_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The lake's place, opened.
 #[derive(Debug, Clone)]
@@ -102,12 +107,27 @@ impl Lake {
             return Ok(());
         };
         std::fs::create_dir_all(folder).map_err(|error| {
-            let (place, reason) = (self.shown.clone(), error.to_string());
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => LakeError::Refused { place, reason },
-                _ => LakeError::Store { place, reason },
-            }
+            io_fault(&self.shown, &error).unwrap_or_else(|| LakeError::Settings {
+                path: self.shown.clone(),
+                reason: format!("the folder cannot be made ({error}); correct DATA_LAKE_PATH"),
+            })
         })
+    }
+
+    /// Makes sure that the store answers and lets us in, before any work is begun.
+    ///
+    /// # Errors
+    /// [`LakeError`] where it does not, or not in time; that nothing is there yet is no error.
+    pub async fn reach(&self) -> Result<(), LakeError> {
+        let log = self.path(RAW_EVENTS).join("_delta_log");
+        match timeout(START_TIMEOUT, self.root.list(Some(&log)).try_next()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(store_fault(&self.shown, &error)),
+            Err(_) => Err(LakeError::Store {
+                place: self.shown.clone(),
+                reason: format!("no answer within {} s", START_TIMEOUT.as_secs()),
+            }),
+        }
     }
 
     /// The log store of a Delta table under the lake.
@@ -148,6 +168,7 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
     if bucket.is_empty() {
         return Err(fault("it names no bucket; write s3://bucket/prefix".to_owned()));
     }
+    check_s3(settings, bucket).map_err(fault)?;
     let client = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(Duration::from_secs(5));
@@ -195,6 +216,47 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
         shown: settings.path.clone(),
         folder: None,
     })
+}
+
+/// Looks for what the store's client would panic over, or send to a server that cannot understand it.
+fn check_s3(settings: &LakeSettings, bucket: &str) -> Result<(), String> {
+    let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if !word(bucket) {
+        return Err("it names no bucket that can be: those have letters, digits, dots and hyphens".to_owned());
+    }
+    if settings.aws_region.is_empty() || !word(&settings.aws_region) {
+        return Err("AWS_REGION is no region such as us-east-1".to_owned());
+    }
+    let logins = [
+        ("AWS_ACCESS_KEY_ID", settings.aws_access_key_id.as_deref()),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            settings.aws_secret_access_key.as_ref().map(Secret::reveal),
+        ),
+        (
+            "AWS_SESSION_TOKEN",
+            settings.aws_session_token.as_ref().map(Secret::reveal),
+        ),
+    ];
+    for (name, value) in logins {
+        if value.is_some_and(|value| !value.chars().all(|c| c.is_ascii_graphic())) {
+            return Err(format!(
+                "{name} has a space, a line break or another character that no key has"
+            ));
+        }
+    }
+    let endpoint = settings.aws_endpoint_url.as_deref().map(Url::parse);
+    let wrong = match endpoint {
+        None => false,
+        Some(Ok(url)) => {
+            !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.query().is_some()
+        }
+        Some(Err(_)) => true,
+    };
+    match wrong {
+        true => Err("AWS_ENDPOINT_URL is no address such as http://localhost:9000".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// The variables through which a machine hands its role to the client; the instance's own metadata needs none.

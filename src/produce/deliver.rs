@@ -12,11 +12,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::ProduceError;
 use crate::config::KafkaSettings;
-use crate::kafka::{KafkaFault, Notes, client_config};
+use crate::kafka::{KafkaFault, Notes, ask, check, client_config};
 
 /// How long a message may wait for its acknowledgement.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long brokers may take to name the topic, or to make it where they make topics by themselves.
+/// How long brokers may take to make the topic, where they make topics by themselves.
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
@@ -32,6 +32,7 @@ impl Delivery {
     /// # Errors
     /// [`ProduceError::Kafka`] where no broker answers or the topic is not there.
     pub fn open(settings: &KafkaSettings) -> Result<Delivery, ProduceError> {
+        check(settings)?;
         let mut config = client_config(settings);
         config
             .set("acks", "all")
@@ -50,6 +51,7 @@ impl Delivery {
             settings: settings.clone(),
         };
         delivery.await_topic()?;
+        delivery.producer.context().sending.store(true, Ordering::Relaxed);
         Ok(delivery)
     }
 
@@ -126,11 +128,16 @@ impl Delivery {
     fn await_topic(&self) -> Result<(), ProduceError> {
         let begun = Instant::now();
         loop {
-            let metadata = self
-                .producer
-                .client()
-                .fetch_metadata(Some(&self.settings.topic), TOPIC_TIMEOUT)
-                .map_err(|error| self.fault("name the topic's partitions", &error))?;
+            let metadata = ask(
+                &self.settings.brokers,
+                "name the topic's partitions",
+                &self.producer.context().notes,
+                |patience| self.producer.poll(patience),
+                |patience| {
+                    let client = self.producer.client();
+                    client.fetch_metadata(Some(&self.settings.topic), patience)
+                },
+            )?;
             if metadata.topics().iter().any(|topic| !topic.partitions().is_empty()) {
                 return Ok(());
             }
@@ -167,17 +174,18 @@ struct Acknowledgements {
     delivered: AtomicU64,
     failed: AtomicU64,
     reason: Mutex<Option<String>>,
+    sending: AtomicBool,
     said: AtomicBool,
     notes: Notes,
 }
 
 impl ClientContext for Acknowledgements {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Notes::log(level, facility, message);
+        self.notes.hear(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if !self.said.swap(true, Ordering::Relaxed) {
+        if self.sending.load(Ordering::Relaxed) && !self.said.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 reason,
                 "Kafka has trouble; messages wait for up to {} s",

@@ -121,6 +121,7 @@ async fn follow(
     chunks: &Sender<io::Result<Bytes>>,
 ) -> Result<(), StreamFault> {
     let mut position = None;
+    let mut named = None;
     loop {
         let mut body = response.bytes_stream();
         let mut part = BytesMut::new();
@@ -131,8 +132,11 @@ async fn follow(
             };
             let whole = part.split_to(last + 1).freeze();
             for line in whole.split(|byte| *byte == b'\n') {
-                if let Line::Position(id) = recognise(line) {
-                    position = Some(String::from_utf8_lossy(id).into_owned());
+                match recognise(line) {
+                    Line::Position(id) => named = Some(String::from_utf8_lossy(id).into_owned()),
+                    // An event ends with an empty line; before that, asking from behind its id would skip it.
+                    Line::Blank if line.trim_ascii().is_empty() && named.is_some() => position = named.take(),
+                    _ => {}
                 }
             }
             if chunks.send(Ok(whole)).await.is_err() {

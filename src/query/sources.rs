@@ -23,6 +23,7 @@ pub async fn open(
         return Ok(());
     }
     if name == RAW_EVENTS || name == QUARANTINE {
+        lake.reach().await?;
         // A version is one of raw_events; the quarantine has versions of its own.
         let as_of = match as_of {
             AsOf::Version(_) if name == QUARANTINE => AsOf::Newest,
@@ -40,7 +41,10 @@ pub async fn open(
     if let Some(table) = HISTORY_TABLES.iter().find(|table| table.name == name) {
         let rows = match &postgres.host {
             Some(_) => history::read_published_in_postgres(postgres, table).await?,
-            None => history::read_published_table(lake, table).await?,
+            None => {
+                lake.reach().await?;
+                history::read_published_table(lake, table).await?
+            }
         };
         let fault = |error| QueryError::Failed(super::message(&error));
         let schema = rows.batch.schema();

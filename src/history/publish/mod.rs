@@ -43,7 +43,7 @@ impl<'a> Target<'a> {
     /// Makes what is missing and refuses what cannot be published to, before any work.
     pub(super) async fn prepare(&self) -> Result<(), HistoryError> {
         match self {
-            Target::Lake(_) => Ok(()),
+            Target::Lake(lake) => Ok(lake.reach().await?),
             Target::Postgres(postgres) => postgres.prepare().await,
         }
     }

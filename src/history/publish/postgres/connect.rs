@@ -67,7 +67,7 @@ impl Postgres<'_> {
             config.password(password.reveal());
         }
         if let Some(file) = &settings.sslrootcert {
-            std::fs::metadata(file).map_err(|error| Attempt::Certificates(format!("{file}: {error}")))?;
+            std::fs::File::open(file).map_err(|error| Attempt::Certificates(format!("{file}: {error}")))?;
         }
         let tls = self.tls().map_err(|error| Attempt::Certificates(error.to_string()))?;
         let (client, connection) = timeout(CONNECT_TIMEOUT, config.connect(tls))

@@ -10,5 +10,6 @@ pub mod history;
 pub mod kafka;
 pub mod lake;
 pub mod produce;
+pub mod quality;
 pub mod query;
 pub mod retry;

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start threads"), format),
     };
     match runtime.block_on(cli.run(&matches, &settings_file)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error, format),
     }
 }

@@ -325,13 +325,20 @@ impl Committer {
         let mut partitions: HashSet<i32> = HashSet::new();
         let mut beside_files: Vec<&Rejected> = Vec::new();
         for written in &group.written {
-            let rejected = written.flush.rejected.iter().filter(|row| self.is_unwritten(row.partition, row.offset));
+            let rejected = written
+                .flush
+                .rejected
+                .iter()
+                .filter(|row| self.is_unwritten(row.partition, row.offset));
             if !written.adds.is_empty() {
                 beside_files.extend(rejected);
                 continue;
             }
             let covered = &written.flush.covered;
-            if covered.iter().all(|(partition, covered)| !self.is_unwritten(*partition, covered.offsets.end - 1)) {
+            if covered
+                .iter()
+                .all(|(partition, covered)| !self.is_unwritten(*partition, covered.offsets.end - 1))
+            {
                 continue;
             }
             let tags = vec![ledger::tag(written.id, &self.topic, covered)];
@@ -347,7 +354,10 @@ impl Committer {
             return Ok(CommitOutcome::Committed(self.quarantine.version()));
         }
         let mut marks = Vec::new();
-        for (partition, end) in ends(group).into_iter().filter(|(partition, _)| partitions.contains(partition)) {
+        for (partition, end) in ends(group)
+            .into_iter()
+            .filter(|(partition, _)| partitions.contains(partition))
+        {
             let known = self.quarantined.entry(partition).or_default();
             // A mark that a superseded member left further ahead must stay: its rows are there.
             let mark = known.mark.map_or(end, |mark| mark.max(end));
@@ -375,7 +385,9 @@ impl Committer {
 
     /// Whether the quarantine does not hold an offset by this committer's own hand yet.
     fn is_unwritten(&self, partition: i32, offset: i64) -> bool {
-        self.quarantined.get(&partition).is_some_and(|known| offset >= known.written_to)
+        self.quarantined
+            .get(&partition)
+            .is_some_and(|known| offset >= known.written_to)
     }
 
     async fn commit_events(&mut self, group: &Group) -> Result<CommitOutcome, ArchiveError> {

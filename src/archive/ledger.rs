@@ -79,7 +79,10 @@ pub fn tag(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>) -> (Strin
             })
             .collect(),
     };
-    (LEDGER_TAG.to_owned(), serde_json::to_string(&ledger).unwrap_or_default())
+    (
+        LEDGER_TAG.to_owned(),
+        serde_json::to_string(&ledger).unwrap_or_default(),
+    )
 }
 
 fn hours(file: &RecordBatch) -> BTreeSet<i64> {

@@ -62,14 +62,17 @@ pub async fn run(
 ) -> Result<ArchiveReport, ArchiveError> {
     let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
     let committer = committer::Committer::open(&lake, &job.kafka.topic, max_columns).await?;
-    let schema = committer.schema().clone();
+    let (schema, version) = (committer.schema().clone(), committer.version());
     let (ends, pipeline) = pipeline::start(lake, job.kafka.topic.clone(), committer);
     let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, &stop, &*progress));
     let report = source.await.map_err(|error| ArchiveError::Stopped(error.to_string()))?;
     pipeline
         .await
         .map_err(|error| ArchiveError::Stopped(error.to_string()))?;
-    report
+    report.map(|report| ArchiveReport {
+        lake_version: report.lake_version.max(version),
+        ..report
+    })
 }
 
 /// What can go wrong while archiving.

@@ -44,6 +44,7 @@ pub fn run(
 ) -> Result<ArchiveReport, ArchiveError> {
     let probe = Probe::new(&job.kafka)?;
     let partitions = probe.partitions()?;
+    starts::check(&probe, &job.kafka.topic, &marks(&ends, &partitions)?)?;
     let topic_ends = if job.until_end {
         let watermarks = probe.watermarks(&partitions)?;
         Some(
@@ -88,6 +89,22 @@ pub fn run(
     let result = source.read(stop);
     group::leave(source.member, &job.kafka.topic, source.turn.unanswered());
     result.map(|()| source.report)
+}
+
+/// The lake's marks of those partitions that it has seen.
+fn marks(ends: &Ends, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, ArchiveError> {
+    let ended = || ArchiveError::Stopped("the pipeline into the lake".to_owned());
+    let asked = ends.requests.blocking_send(Request::Marks(partitions.to_vec()));
+    match ends.replies.recv() {
+        Ok(Reply::Marks(marks)) => Ok(marks
+            .into_iter()
+            .filter_map(|(partition, mark)| Some((partition, mark?)))
+            .collect()),
+        Ok(Reply::Failed(error)) => Err(error),
+        Ok(_) | Err(_) => Err(asked
+            .err()
+            .map_or_else(ended, |error| ArchiveError::Stopped(error.to_string()))),
+    }
 }
 
 struct Source<'a> {

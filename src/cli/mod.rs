@@ -9,6 +9,9 @@ mod produce;
 mod progress;
 mod query;
 mod stop;
+mod verify;
+
+use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -69,6 +72,7 @@ enum Command {
     Archive(archive::ArchiveCommand),
     Process(process::ProcessCommand),
     Query(query::QueryCommand),
+    Verify(verify::VerifyCommand),
     Config(config::ConfigCommand),
 }
 
@@ -91,18 +95,20 @@ impl Cli {
         }
     }
 
-    /// Runs the command.
+    /// Runs the command; its exit code where it ends without an error.
     ///
     /// # Errors
     /// The command's; [`crate::error::kind_of`] tells the kind.
-    pub async fn run(self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<()> {
-        match self.command {
+    pub async fn run(self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<ExitCode> {
+        let done = match self.command {
             Command::Demo(command) => command.run().await,
             Command::Produce(command) => command.run().await,
             Command::Archive(command) => command.run().await,
             Command::Process(command) => command.run().await,
             Command::Query(command) => command.run().await,
+            Command::Verify(command) => return command.run().await,
             Command::Config(command) => command.run(matches, file),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

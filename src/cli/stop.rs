@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT as a wish to end in good order; a second one ends at once.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;

@@ -66,7 +66,10 @@ fn drop_empty_variables() {
     for (name, value) in std::env::vars_os() {
         if value.is_empty() {
             // SAFETY: `load` runs first in `main`, before any thread is started.
-            unsafe { std::env::remove_var(name) };
+            #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+            unsafe {
+                std::env::remove_var(name);
+            }
         }
     }
 }

@@ -101,6 +101,7 @@ impl TableWriter {
             return Ok(None);
         }
         let loaded = load(&log_store, &place).await?;
+        refuse_unwritable(&place, loaded.table_configuration().protocol())?;
         let metadata = loaded.table_configuration().metadata().clone();
         let schema = arrow_schema(&place, &loaded.schema())?;
         Ok(Some(TableWriter {
@@ -224,12 +225,7 @@ impl TableWriter {
                     self.schema = arrow_schema(&self.place, &schema)?;
                     self.metadata = metadata.clone();
                 }
-                Action::Protocol(protocol) if !can_write(protocol) => {
-                    return Err(LakeError::Table {
-                        place: self.place.clone(),
-                        reason: "another writer raised its protocol to features that lakebed does not write; take them back, or start a new table".to_owned(),
-                    });
-                }
+                Action::Protocol(protocol) => refuse_unwritable(&self.place, protocol)?,
                 _ => {}
             }
         }
@@ -248,9 +244,15 @@ impl TableWriter {
     }
 }
 
-/// Delta's writer version 2 without table features: what lakebed writes to.
-fn can_write(protocol: &Protocol) -> bool {
-    protocol.min_writer_version() <= 2 && protocol.min_reader_version() <= 1
+/// lakebed writes to tables of Delta's writer version 2, without table features.
+fn refuse_unwritable(place: &str, protocol: &Protocol) -> Result<(), LakeError> {
+    if protocol.min_writer_version() <= 2 && protocol.min_reader_version() <= 1 {
+        return Ok(());
+    }
+    Err(LakeError::Table {
+        place: place.to_owned(),
+        reason: "another writer raised its protocol to features that lakebed does not write; take them back, or start a new table".to_owned(),
+    })
 }
 
 fn definition(place: &str, schema: &SchemaRef, partition_columns: &[&str]) -> Result<(Protocol, Metadata), LakeError> {

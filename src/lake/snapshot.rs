@@ -123,6 +123,15 @@ pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeEr
         .collect())
 }
 
+/// The Parquet files that lie below a table's folder.
+///
+/// # Errors
+/// [`LakeError`] where the store fails.
+pub async fn present_files(lake: &Lake, table: &str) -> Result<Vec<Path>, LakeError> {
+    let objects = plain::list(lake, table).await?;
+    Ok(objects.into_iter().map(|object| object.location).collect())
+}
+
 fn under(folder: &Path, relative: &str) -> Path {
     folder.parts().chain(Path::from(relative).parts()).collect()
 }

@@ -4,6 +4,8 @@
 //! flush that left no file in raw_events, and was committed before the mark moved: it counts where raw_events has no
 //! claim for the same offsets, for the process may have died in between and the next may have cut its flush elsewhere.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// What one flush claims of a partition.
@@ -111,6 +113,81 @@ pub enum Finding {
         /// Rows and quarantined messages that are there.
         held: u64,
     },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Gap {
+                topic,
+                partition,
+                from,
+                to,
+            } => {
+                write!(f, "gap: no flush covers offsets {from} to {to} of {topic}[{partition}]")
+            }
+            Finding::Overlap {
+                topic,
+                partition,
+                from,
+                to,
+                files,
+            } => write!(
+                f,
+                "overlap: offsets {from} to {to} of {topic}[{partition}] are covered again by {}",
+                files.join(", ")
+            ),
+            Finding::BeyondMark {
+                topic,
+                partition,
+                mark,
+                end,
+            } => write!(
+                f,
+                "beyond the mark: files cover {topic}[{partition}] up to offset {}, but its mark is {mark}",
+                end - 1
+            ),
+            Finding::Rows {
+                topic,
+                archived,
+                held,
+                files,
+            } => write!(
+                f,
+                "rows: a flush of {topic} archived {archived}, but its files hold {held}: {}",
+                files.join(", ")
+            ),
+            Finding::MissingFile { file, covered } => write!(f, "missing file: {file} (it covered {covered})"),
+            Finding::ForeignFile { file } => {
+                write!(
+                    f,
+                    "foreign file: {file} bears no ledger, so another writer made or rewrote it"
+                )
+            }
+            Finding::Duplicate {
+                topic,
+                partition,
+                offset,
+                times,
+            } => {
+                write!(
+                    f,
+                    "duplicate: offset {offset} of {topic}[{partition}] is there {times} times"
+                )
+            }
+            Finding::Messages {
+                topic,
+                partition,
+                from,
+                to,
+                archived,
+                held,
+            } => write!(
+                f,
+                "messages: of offsets {from} to {to} of {topic}[{partition}], {archived} were archived and {held} are there"
+            ),
+        }
+    }
 }
 
 /// Checks that the claims lead from `first` to `mark` without gap or overlap; what is wrong, and the claims that count.
@@ -270,7 +347,11 @@ mod tests {
             (Some(5), 9, &[], &[(5, 9)], ""),
         ];
         for (first, mark, events, quarantine, expected) in table {
-            assert_eq!(found(first, mark, events, quarantine), expected, "{events:?} {quarantine:?} to {mark}");
+            assert_eq!(
+                found(first, mark, events, quarantine),
+                expected,
+                "{events:?} {quarantine:?} to {mark}"
+            );
         }
     }
 
@@ -279,8 +360,30 @@ mod tests {
         let claims = [claim(0, 3), claim(3, 5)];
         assert_eq!(check_offsets("t", 0, &claims, vec![4, 0, 1, 3, 2]), []);
         let findings = check_offsets("t", 0, &claims, vec![0, 1, 1, 2, 4]);
-        assert!(matches!(findings[0], Finding::Duplicate { offset: 1, times: 2, .. }), "{findings:?}");
-        assert!(matches!(findings[1], Finding::Messages { from: 3, to: 4, archived: 2, held: 1, .. }), "{findings:?}");
+        assert!(
+            matches!(
+                findings[0],
+                Finding::Duplicate {
+                    offset: 1,
+                    times: 2,
+                    ..
+                }
+            ),
+            "{findings:?}"
+        );
+        assert!(
+            matches!(
+                findings[1],
+                Finding::Messages {
+                    from: 3,
+                    to: 4,
+                    archived: 2,
+                    held: 1,
+                    ..
+                }
+            ),
+            "{findings:?}"
+        );
         assert_eq!(findings.len(), 2);
     }
 }

@@ -30,10 +30,14 @@ pub async fn read(
     let bytes = object.bytes().await.map_err(|error| fault(error.to_string()))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| fault(error.to_string()))?;
     let columns = ProjectionMask::columns(builder.parquet_schema(), [partition, offset]);
-    let reader = builder.with_projection(columns).build().map_err(|error| fault(error.to_string()))?;
+    let reader = builder
+        .with_projection(columns)
+        .build()
+        .map_err(|error| fault(error.to_string()))?;
     for batch in reader {
         let batch = batch.map_err(|error| fault(error.to_string()))?;
-        add(&batch, partition, offset, found).ok_or_else(|| fault(format!("it has no columns {partition} and {offset}")))?;
+        add(&batch, partition, offset, found)
+            .ok_or_else(|| fault(format!("it has no columns {partition} and {offset}")))?;
     }
     Ok(())
 }

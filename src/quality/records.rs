@@ -24,12 +24,20 @@ pub struct Records {
 ///
 /// # Errors
 /// [`LakeError`] where the store fails.
-pub async fn read(lake: &Lake, table: &str, snapshot: TableSnapshot, all_bear_ledgers: bool) -> Result<Records, LakeError> {
+pub async fn read(
+    lake: &Lake,
+    table: &str,
+    snapshot: TableSnapshot,
+    all_bear_ledgers: bool,
+) -> Result<Records, LakeError> {
     let present: HashSet<_> = present_files(lake, table).await?.into_iter().collect();
     let mut records = Records::default();
     let mut flushes: HashMap<Uuid, (Ledger, u64, Vec<String>)> = HashMap::new();
     for file in snapshot.files {
-        let ledger: Option<Ledger> = file.tags.get(LEDGER_TAG).and_then(|text| serde_json::from_str(text).ok());
+        let ledger: Option<Ledger> = file
+            .tags
+            .get(LEDGER_TAG)
+            .and_then(|text| serde_json::from_str(text).ok());
         let name = file.path.to_string();
         let is_there = present.contains(&file.path);
         if !is_there {
@@ -71,7 +79,11 @@ pub async fn read(lake: &Lake, table: &str, snapshot: TableSnapshot, all_bear_le
                 tombstones: entry.tombstones,
                 files: files.clone(),
             };
-            records.claims.entry((ledger.topic.clone(), partition)).or_default().push(claim);
+            records
+                .claims
+                .entry((ledger.topic.clone(), partition))
+                .or_default()
+                .push(claim);
         }
     }
     Ok(records)

@@ -59,7 +59,9 @@ pub async fn verify(lake: &Lake, deep: bool) -> Result<VerifyReport, LakeError> 
     // The marks are read before the files: a commit in between shows in the files only, and is not judged.
     let mut marks = TableWriter::open(lake, RAW_EVENTS).await?.ok_or_else(missing)?;
     let version = marks.version();
-    let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Version(version)).await?.ok_or_else(missing)?;
+    let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Version(version))
+        .await?
+        .ok_or_else(missing)?;
     let events = records::read(lake, RAW_EVENTS, events, true).await?;
     let quarantine = match TableSnapshot::load(lake, QUARANTINE, AsOf::Newest).await? {
         Some(snapshot) => records::read(lake, QUARANTINE, snapshot, false).await?,
@@ -75,7 +77,13 @@ pub async fn verify(lake: &Lake, deep: bool) -> Result<VerifyReport, LakeError> 
     for (topic, partition) in records::partitions(&events, &quarantine) {
         let first = marks.mark(&first_id(&topic, partition)).await?;
         let next = marks.mark(&app_id(&topic, partition)).await?.unwrap_or_default();
-        let of = |records: &Records| records.claims.get(&(topic.clone(), partition)).cloned().unwrap_or_default();
+        let of = |records: &Records| {
+            records
+                .claims
+                .get(&(topic.clone(), partition))
+                .cloned()
+                .unwrap_or_default()
+        };
         let (findings, claims) = coverage::check(&topic, partition, first, next, of(&events), of(&quarantine));
         report.findings.extend(findings);
         report.partitions.push(PartitionReport {
@@ -101,7 +109,9 @@ pub async fn verify(lake: &Lake, deep: bool) -> Result<VerifyReport, LakeError> 
             }
             for (partition, claims) in claims {
                 let offsets = found.remove(partition).unwrap_or_default();
-                report.findings.extend(coverage::check_offsets(topic, *partition, claims, offsets));
+                report
+                    .findings
+                    .extend(coverage::check_offsets(topic, *partition, claims, offsets));
             }
         }
     }

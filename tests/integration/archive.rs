@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{bucket_lake, committed_rows, eventually, held, places};
-use crate::support::program::{archive, ended, json, run, signal, start};
+use crate::support::program::{archive, ended, fails, json, run, signal, start};
 use crate::support::{python, unique};
 
 #[tokio::test]
@@ -117,6 +117,20 @@ async fn partitions_that_are_added_later_are_read_from_their_beginning() {
         .arg("--until-end"));
     let expected: BTreeSet<_> = [(0, 5), (0, 6), (0, 7), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)].into();
     assert_eq!(held(lake.path()).rows, expected);
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_anew_is_refused_loudly() {
+    let topic = Topic::new(1).await;
+    let lake = tempfile::tempdir().expect("a folder");
+    let path = lake.path().to_str().expect("UTF-8");
+    topic.send((0..30).map(event));
+    run(archive(&topic.name, path).arg("--until-end"));
+    topic.make_anew().await;
+    topic.send((0..10).map(event));
+    let error = fails(archive(&topic.name, path).arg("--until-end"), 1);
+    assert!(error.contains(&topic.name) && error.contains("made anew"), "{error}");
+    assert_eq!(held(lake.path()).rows, places(1, 30));
 }
 
 #[tokio::test]

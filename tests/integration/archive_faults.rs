@@ -2,7 +2,7 @@
 
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{committed_rows, eventually, held, places};
-use crate::support::program::{archive, ended, run, signal, start};
+use crate::support::program::{archive, ended, lakebed, run, signal, start};
 use crate::support::unique;
 
 /// Waits between kills, drawn from a seed so that a failure can be run again.
@@ -52,6 +52,8 @@ async fn killed_five_times_at_random_every_message_is_there_once() {
     let all = held.rows.union(&held.quarantined).copied().collect();
     assert_eq!(places(4, usize::try_from(messages).expect("a count")), all);
     assert_eq!(held.quarantined.len(), 397);
+    let proof = run(lakebed(&["verify", "--deep"]).env("DATA_LAKE_PATH", path));
+    assert!(proof.contains("Nothing is lost and nothing is doubled"), "{proof}");
 }
 
 #[tokio::test]

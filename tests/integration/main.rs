@@ -8,3 +8,4 @@ mod interoperability;
 mod produce;
 mod publish_postgres;
 mod support;
+mod verify;

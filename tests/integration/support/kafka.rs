@@ -38,6 +38,30 @@ impl Topic {
         Topic { name, partitions }
     }
 
+    /// Deletes the topic and makes another of the same name.
+    pub async fn make_anew(&self) {
+        let deleted = admin()
+            .delete_topics(&[&self.name], &AdminOptions::new())
+            .await
+            .expect("topics can be deleted");
+        deleted
+            .into_iter()
+            .for_each(|result| drop(result.expect("the topic is deleted")));
+        let new = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1));
+        // The broker forgets a topic a moment after it has said so.
+        for _ in 0..100 {
+            let made = admin()
+                .create_topics([&new], &AdminOptions::new())
+                .await
+                .expect("topics can be made");
+            if made.into_iter().all(|result| result.is_ok()) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} was not made anew", self.name);
+    }
+
     /// Adds partitions.
     pub async fn grow(&mut self, partitions: i32) {
         let count = usize::try_from(partitions).expect("a count");

@@ -24,4 +24,4 @@ services command="up":
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items

@@ -1,6 +1,6 @@
 //! Feeding the topic: lines of a file, of standard input or of the live stream become messages.
 //!
-//! [`input`] turns what is read into lines, [`line`] says what each line is, [`recentchange`] maps Wikimedia's events,
+//! [`input`] turns what is read into lines, [`mod@line`] says what each line is, [`recentchange`] maps Wikimedia's events,
 //! [`stream`] reads a URL, [`deliver`] sends messages and waits for their acknowledgements, [`feed()`] does all of it.
 
 pub mod deliver;

@@ -2,6 +2,7 @@
 //! against SQL that other systems compute straight from the same events.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 
@@ -73,30 +74,11 @@ async fn whole_way(file: &Path, now: &str, last: i64) -> u64 {
     let differences = schema.differences_from_oracle(&TABLES, first, last).await;
     assert_eq!(differences, Vec::<String>::new(), "PostgreSQL computes otherwise");
 
-    let exports = tempfile::tempdir().expect("a folder");
-    for table in TABLES {
-        let output = exports.path().join(format!("{table}.parquet"));
-        let sql = format!("SELECT * FROM {table}");
-        let mut query = lakebed(&[
-            "query",
-            &sql,
-            "--format",
-            "parquet",
-            "--output",
-            output.to_str().expect("UTF-8"),
-        ]);
+    duckdb_computes_the_same(path, first, last, |query| {
         query.env("DATA_LAKE_PATH", &lake);
-        with_store(&mut query);
-        with_postgres(&mut query, &schema.name);
-        run(&mut query);
-    }
-    let exports = exports.path().to_str().expect("UTF-8");
-    let differences = python::run(
-        "duckdb_oracle.py",
-        &[path, &first.to_string(), &last.to_string(), exports],
-    );
-    let none: serde_json::Map<_, _> = TABLES.iter().map(|table| ((*table).to_owned(), json!([]))).collect();
-    assert_eq!(differences, json!(none), "DuckDB computes otherwise");
+        with_store(query);
+        with_postgres(query, &schema.name);
+    });
     report["events_read"].as_u64().expect("a count")
 }
 
@@ -113,22 +95,23 @@ async fn without_postgres_the_same_tables_are_published_into_the_lake() {
         .env("KAFKA_TOPIC", &topic.name));
     run(archive(&topic.name, place).arg("--until-end"));
     run(lakebed(&["process", "--now", "2026-01-17T00:00:00Z"]).env("DATA_LAKE_PATH", place));
+    duckdb_computes_the_same(path, 1_768_435_200, 1_768_608_000, |query| {
+        query.env("DATA_LAKE_PATH", place);
+    });
+}
+
+/// Exports the published tables with `lakebed query`, set up by `settings`, and compares them with DuckDB's.
+fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
     let exports = tempfile::tempdir().expect("a folder");
     for table in TABLES {
         let output = exports.path().join(format!("{table}.parquet"));
         let sql = format!("SELECT * FROM {table}");
-        let mut query = lakebed(&[
-            "query",
-            &sql,
-            "--format",
-            "parquet",
-            "--output",
-            output.to_str().expect("UTF-8"),
-        ]);
-        run(query.env("DATA_LAKE_PATH", place));
+        let mut query = lakebed(&["query", &sql, "--format", "parquet", "--output", output.to_str().expect("UTF-8")]);
+        settings(&mut query);
+        run(&mut query);
     }
     let exports = exports.path().to_str().expect("UTF-8");
-    let differences = python::run("duckdb_oracle.py", &[path, "1768435200", "1768608000", exports]);
+    let differences = python::run("duckdb_oracle.py", &[events, &first.to_string(), &last.to_string(), exports]);
     let none: serde_json::Map<_, _> = TABLES.iter().map(|table| ((*table).to_owned(), json!([]))).collect();
     assert_eq!(differences, json!(none), "DuckDB computes otherwise");
 }

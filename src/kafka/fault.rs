@@ -99,7 +99,10 @@ fn closed_at_once(reason: &str) -> bool {
         .split_once("Disconnected")
         .and_then(|(_, rest)| rest.split_once("(after ")?.1.split_once("ms in state "));
     after.is_some_and(|(milliseconds, state)| {
-        milliseconds.len() < 4 && ["APIVERSION_QUERY", "SSL_HANDSHAKE", "UP"].iter().any(|known| state.starts_with(known))
+        milliseconds.len() < 4
+            && ["APIVERSION_QUERY", "SSL_HANDSHAKE", "UP"]
+                .iter()
+                .any(|known| state.starts_with(known))
     })
 }
 

@@ -2,4 +2,7 @@
 
 mod archive;
 mod archive_faults;
+mod cli;
+mod connections;
+mod errors;
 mod support;

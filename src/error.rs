@@ -1,13 +1,5 @@
 //! The coarse kinds that decide what happens after an error, and the exit code that each becomes.
 
-use crate::archive::ArchiveError;
-use crate::config::SettingsError;
-use crate::history::HistoryError;
-use crate::kafka::KafkaFault;
-use crate::lake::LakeError;
-use crate::produce::{InputError, ProduceError};
-use crate::query::QueryError;
-
 /// What the person, or the loop, that meets an error should do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -48,24 +40,4 @@ impl Kind {
 pub trait HasKind {
     /// What should be done about it.
     fn kind(&self) -> Kind;
-}
-
-/// The kind of the first error in the chain that knows one; anything else is ours to mend.
-pub fn kind_of(error: &anyhow::Error) -> Kind {
-    fn known<E: HasKind + std::error::Error + 'static>(cause: &(dyn std::error::Error + 'static)) -> Option<Kind> {
-        cause.downcast_ref::<E>().map(HasKind::kind)
-    }
-    error
-        .chain()
-        .find_map(|cause| {
-            known::<SettingsError>(cause)
-                .or_else(|| known::<LakeError>(cause))
-                .or_else(|| known::<KafkaFault>(cause))
-                .or_else(|| known::<ArchiveError>(cause))
-                .or_else(|| known::<ProduceError>(cause))
-                .or_else(|| known::<InputError>(cause))
-                .or_else(|| known::<HistoryError>(cause))
-                .or_else(|| known::<QueryError>(cause))
-        })
-        .unwrap_or(Kind::Bug)
 }

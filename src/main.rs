@@ -3,9 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use lakebed::cli::{Cli, LogFormat};
+use lakebed::cli::{Cli, LogFormat, kind_of};
 use lakebed::config::file;
-use lakebed::error::kind_of;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {

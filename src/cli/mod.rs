@@ -3,6 +3,7 @@
 mod archive;
 mod config;
 mod demo;
+mod kind;
 mod output;
 mod process;
 mod produce;
@@ -18,6 +19,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::file::SettingsFile;
 
+pub use kind::kind_of;
 pub use output::Format;
 
 /// The batch layer of a Lambda architecture in one binary: Wikipedia edits from Kafka into an exactly-once
@@ -98,7 +100,7 @@ impl Cli {
     /// Runs the command; its exit code where it ends without an error.
     ///
     /// # Errors
-    /// The command's; [`crate::error::kind_of`] tells the kind.
+    /// The command's; [`kind_of`] tells the kind.
     pub async fn run(self, matches: &ArgMatches, file: &SettingsFile) -> anyhow::Result<ExitCode> {
         let done = match self.command {
             Command::Demo(command) => command.run().await,

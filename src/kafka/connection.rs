@@ -10,9 +10,6 @@ use rdkafka::error::KafkaError;
 use super::KafkaFault;
 use crate::config::KafkaSettings;
 
-/// What the client library says where it guesses that a broker speaks another protocol.
-pub(super) const WRONG_PROTOCOL: &str = "security.protocol";
-
 /// What every client of ours starts from.
 pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -120,16 +117,13 @@ impl Notes {
         }
     }
 
-    /// Keeps what the client library logs about a protocol that the broker does not speak: no error callback says it.
+    /// Keeps what the client library logs about a connection that the broker closed: no error callback says it.
     pub fn hear(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         Notes::log(level, facility, message);
-        if message.contains(WRONG_PROTOCOL) {
+        if message.contains("Disconnected") {
             let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            // Of several guesses the first is the best: the client tries other requests then.
-            if !kept.as_ref().is_some_and(|kept| kept.contains(WRONG_PROTOCOL)) {
-                let told = message.split_once("]: ").map_or(message, |(_, told)| told);
-                *kept = Some(told.to_owned());
-            }
+            let told = message.split_once("]: ").map_or(message, |(_, told)| told);
+            *kept = Some(told.to_owned());
         }
     }
 
@@ -145,6 +139,6 @@ impl Notes {
 
     /// Passes on what the client library logs, at the level of a detail.
     pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+        tracing::debug!(?level, facility, "{message}");
     }
 }

@@ -1,10 +1,8 @@
 //! What can go wrong with Kafka, in words for the person who must act.
 
+use crate::error::{HasKind, Kind};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
-
-use super::connection::WRONG_PROTOCOL;
-use crate::error::{HasKind, Kind};
 
 /// What can go wrong with Kafka.
 #[derive(Debug, thiserror::Error)]
@@ -62,10 +60,15 @@ impl KafkaFault {
             "SSL handshake",
             "certificate",
             "SASL",
-            WRONG_PROTOCOL,
         ]
         .iter()
         .any(|word| reason.contains(word));
+        if closed_at_once(&reason) {
+            let reason = format!(
+                "it closes the connection at once, as a broker does that expects another KAFKA_SECURITY_PROTOCOL ({reason})"
+            );
+            return KafkaFault::Refused { brokers, reason };
+        }
         match code {
             _ if login => KafkaFault::Refused { brokers, reason },
             Some(
@@ -88,6 +91,19 @@ impl KafkaFault {
             other => other.kind() == Kind::Retry,
         }
     }
+}
+
+/// Whether the broker took the connection and closed it over the first thing that it was sent.
+fn closed_at_once(reason: &str) -> bool {
+    let after = reason
+        .split_once("Disconnected")
+        .and_then(|(_, rest)| rest.split_once("(after ")?.1.split_once("ms in state "));
+    after.is_some_and(|(milliseconds, state)| {
+        milliseconds.len() < 4
+            && ["APIVERSION_QUERY", "SSL_HANDSHAKE", "UP"]
+                .iter()
+                .any(|known| state.starts_with(known))
+    })
 }
 
 impl HasKind for KafkaFault {

@@ -2,8 +2,11 @@
 
 mod archive;
 mod archive_faults;
+mod cli;
+mod connections;
 mod demo;
 mod end_to_end;
+mod errors;
 mod interoperability;
 mod produce;
 mod publish_postgres;

@@ -152,3 +152,38 @@ fn shown(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     )
 }
+
+/// A secret that tests hand over and that no output may show.
+pub const SECRET: &str = "hunter2-is-secret";
+
+/// Runs to the end and expects this exit code, nothing on stdout, and one error that has all these words and no
+/// secret; stderr.
+pub fn refuses(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let output = command.output().expect("the program starts");
+    let shown = format!("{command:?}\n{}", shown(&output));
+    assert_eq!(output.status.code(), Some(code), "{shown}");
+    assert!(output.stdout.is_empty(), "{shown}");
+    let stderr = String::from_utf8(output.stderr).expect("stderr is UTF-8");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "one error: {shown}");
+    for word in words {
+        assert!(errors[0].contains(word), "no {word:?} in the error: {shown}");
+    }
+    assert!(!stderr.contains("panicked"), "{shown}");
+    assert!(stderr.lines().count() < 12, "more than a person reads: {shown}");
+    hides_secrets(&stderr);
+    stderr
+}
+
+/// Fails where a text shows a secret.
+pub fn hides_secrets(text: &str) {
+    let of_servers = [
+        "AWS_SECRET_ACCESS_KEY",
+        "POSTGRES_PASSWORD",
+        "LAKEBED_TEST_KAFKA_PASSWORD",
+    ]
+    .map(service);
+    for secret in of_servers.iter().map(String::as_str).chain([SECRET]) {
+        assert!(!text.contains(secret), "a secret shows in: {text}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `lakebed config`
 
 use clap::{ArgMatches, Args, CommandFactory};
+use serde::Serialize;
 
 use super::{Cli, Format, output};
 use crate::config::file::SettingsFile;
@@ -43,11 +44,17 @@ impl ConfigCommand {
             (Some(command), Some(given)) => report::settings(command, given, file),
             _ => Vec::new(),
         };
-        output::print(self.format, &settings, |settings| text(settings))
+        output::print(self.format, &InForce { settings }, |all| text(&all.settings))
     }
 }
 
-fn text(settings: &Vec<Setting>) -> String {
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct InForce {
+    settings: Vec<Setting>,
+}
+
+fn text(settings: &[Setting]) -> String {
     let wide = |of: fn(&Setting) -> &str| {
         settings
             .iter()

@@ -9,7 +9,7 @@ use super::tables::{self, HISTORY_TABLES, TableRows};
 use super::{HistoryError, Outcome, Window, session};
 use crate::config::{HistorySettings, PostgresSettings};
 use crate::lake::snapshot::AsOf;
-use crate::lake::{Lake, LakeError, RAW_EVENTS, TableSnapshot};
+use crate::lake::{Lake, LakeError, RAW_EVENTS, TableSnapshot, damage};
 
 /// What a run is about to do, or has just done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,10 @@ pub async fn compute_tables(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(u64, Vec<TableRows>), HistoryError> {
     let ctx = session()?;
-    let size = register_rollup(&ctx, lake, events, window).await?;
+    let size = match register_rollup(&ctx, lake, events, window).await {
+        Err(error @ HistoryError::Query { .. }) => return Err(blame(lake, events, error).await),
+        done => done?,
+    };
     progress(Step::Summed {
         events: size.events,
         rollup_rows: size.rows,
@@ -125,6 +128,17 @@ pub async fn compute_tables(
         all.push(rows);
     }
     Ok((size.events, all))
+}
+
+/// The file that is at fault where the computation failed, if it is one's.
+async fn blame(lake: &Lake, events: &TableSnapshot, error: HistoryError) -> HistoryError {
+    match damage::first(lake, &events.files).await {
+        Some((file, reason)) => HistoryError::File {
+            file: file.path.to_string(),
+            reason,
+        },
+        None => error,
+    }
 }
 
 /// The error that the run ends with matters more than that its row could not be written.

@@ -4,6 +4,7 @@
 //! [`datafile`] turns batches into Parquet files and their Add actions.
 
 pub mod commit;
+pub mod damage;
 pub mod datafile;
 pub mod footer;
 mod plain;

@@ -173,7 +173,10 @@ pub(super) fn delta_fault(place: &str, error: &DeltaTableError) -> LakeError {
     }
     LakeError::Table {
         place: place.to_owned(),
-        reason: full_reason(error),
+        reason: format!(
+            "{}; a file of its _delta_log is damaged or gone, bring it back",
+            full_reason(error)
+        ),
     }
 }
 
@@ -253,7 +256,8 @@ fn full_reason(error: &dyn std::error::Error) -> String {
 }
 
 /// Of an S3 server's answer, which is XML, its code and its message; of a request that got none, its address and the
-/// last failure, without the counts of its repetitions; anything else as it is.
+/// last failure, without the counts of its repetitions; of a gap in a table's log, the files around it; anything else as
+/// it is.
 fn in_short(text: &str) -> String {
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -267,6 +271,14 @@ fn in_short(text: &str) -> String {
         && let Some(address) = request.split(['?', ' ']).nth(1)
     {
         return format!("{address}: {failure}");
+    }
+    if let Some((said, files)) = text.split_once(": ParsedLogPath") {
+        let names: Vec<&str> = files
+            .split("filename: \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        return format!("{said} ({})", names.join(", "));
     }
     text.to_owned()
 }

@@ -348,23 +348,41 @@ async fn a_damaged_lake_is_told_by_the_file_and_works_again_once_that_is_mended(
     let file = data_file(lake);
     let whole = std::fs::read(&file).expect("a file");
     let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    let mut noisy = whole.clone();
+    (100..whole.len() / 2)
+        .step_by(37)
+        .for_each(|index| noisy[index] ^= 0x5a);
     let columns = "SELECT sum(bytes_changed) FROM raw_events";
     for damaged in [&whole[..whole.len() / 2], b"", b"not Parquet at all, but long enough"] {
         std::fs::write(&file, damaged).expect("a file");
         refuses(&mut process(text(lake)), 1, &[name]);
         refuses(lakebed(&["query", columns]).env("DATA_LAKE_PATH", lake), 1, &[name]);
     }
+    std::fs::write(&file, &noisy).expect("a file");
+    refuses(&mut process(text(lake)), 1, &[name, "bring the file back"]);
     std::fs::remove_file(&file).expect("removed");
     refuses(&mut process(text(lake)), 1, &[name]);
     std::fs::write(&file, &whole).expect("a file");
     run(&mut process(text(lake)));
 
-    let commit = lake.join("raw_events/_delta_log/00000000000000000001.json");
+    let (commit, aside) = (
+        lake.join("raw_events/_delta_log/00000000000000000001.json"),
+        lake.join("aside"),
+    );
+    std::fs::rename(&commit, &aside).expect("moved");
+    for mut command in [process(text(lake)), query(text(lake)), archive(&topic.name, text(lake))] {
+        refuses(
+            &mut command,
+            1,
+            &["raw_events", "00000000000000000002.json", "_delta_log"],
+        );
+    }
+    std::fs::rename(&aside, &commit).expect("moved");
     let whole = std::fs::read(&commit).expect("a commit");
     for damaged in [&b"{\"add\": {\"path\""[..], b"nonsense\n"] {
         std::fs::write(&commit, damaged).expect("a commit");
         for mut command in [process(text(lake)), query(text(lake)), archive(&topic.name, text(lake))] {
-            refuses(&mut command, 1, &["raw_events"]);
+            refuses(&mut command, 1, &["raw_events", "_delta_log"]);
         }
     }
     std::fs::write(&commit, &whole).expect("a commit");

@@ -28,5 +28,5 @@ async fn read(lake: &Lake, file: &DataFile) -> Result<(), String> {
 
 fn decode(bytes: Bytes) -> Result<(), ParquetError> {
     let mut batches = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
-    batches.try_for_each(|batch| Ok(drop(batch?)))
+    batches.try_for_each(|batch| batch.map(drop).map_err(ParquetError::from))
 }

@@ -282,3 +282,43 @@ fn in_short(text: &str) -> String {
     }
     text.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LakeError {
+        let source = source.into();
+        store_fault("lake", &object_store::Error::Generic { store: "S3", source })
+    }
+
+    #[test]
+    fn no_room_is_told_apart_from_a_store_that_is_away() {
+        const EFBIG: i32 = 27;
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        for code in [EFBIG, ENOSPC, EDQUOT] {
+            let fault = of_store(io::Error::from_raw_os_error(code));
+            assert!(matches!(fault, LakeError::Full { .. }), "{fault}");
+        }
+        for answer in [
+            "507 Insufficient Storage: ",
+            "507: <Error><Code>XMinioStorageFull</Code>\n<Message>no drive</Message></Error>",
+        ] {
+            let fault = of_store(answer);
+            assert!(matches!(fault, LakeError::Full { .. }), "{fault}");
+        }
+        let fault = of_store("503 Service Unavailable");
+        assert!(matches!(fault, LakeError::Store { .. }), "{fault}");
+    }
+
+    #[test]
+    fn reasons_are_short_and_in_one_line() {
+        let away = "Generic S3 error: Error performing list request: Error performing GET http://host:9/bucket?list-type=2 in 2.1s, after 10 retries, max_retries: 10, retry_timeout: 30s  - HTTP error: refused";
+        assert_eq!(in_short(away), "http://host:9/bucket: HTTP error: refused");
+        let answer =
+            "403 Forbidden: <?xml?>\n<Error><Code>AccessDenied</Code><Message>No.</Message><HostId>1</HostId></Error>";
+        assert_eq!(in_short(answer), "AccessDenied: No.");
+        assert_eq!(in_short("anything - else"), "anything - else");
+    }
+}

@@ -17,6 +17,11 @@ use crate::support::{service, unique};
 
 /// The end of the window that holds the events of [`event`].
 const NOW: &str = "2026-01-02T00:00:00Z";
+/// Settings by their environment names.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+/// The words that an error must have.
+type Words<'a> = &'a [&'a str];
+
 /// A port where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
 
@@ -257,8 +262,8 @@ async fn a_lake_that_cannot_be_used_is_told_by_what_is_wrong_with_it() {
     std::fs::write(&file, "something else").expect("a file");
     let bucket = format!("s3://{}/lake", service("LAKEBED_TEST_BUCKET"));
     let under = file.join("lake");
-    let none: &[(&str, &str)] = &[];
-    let cases: [(i32, &str, &[(&str, &str)], &[&str]); 13] = [
+    let none: Settings = &[];
+    let cases: [(i32, &str, Settings, Words); 13] = [
         (2, "gs://bucket/lake", none, &["gs://bucket/lake", "DATA_LAKE_PATH"]),
         (2, "s3://", none, &["s3://", "bucket"]),
         (
@@ -547,7 +552,7 @@ async fn a_postgresql_that_cannot_be_used_is_told_by_what_is_wrong_with_it() {
     let (host, port) = (service("POSTGRES_HOST"), service("POSTGRES_PORT"));
     let server = format!("{host}:{port}");
     sql(&format!("CREATE ROLE {user} LOGIN PASSWORD '{SECRET}'")).await;
-    let cases: [(i32, &[(&str, &str)], &[&str]); 9] = [
+    let cases: [(i32, Settings, Words); 9] = [
         (
             1,
             &[("POSTGRES_PORT", "1")],

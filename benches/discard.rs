@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -1,6 +1,7 @@
 //! `lakebed config`
 
 use clap::{ArgMatches, Args, CommandFactory};
+use serde::Serialize;
 
 use super::{Cli, Format, output};
 use crate::config::file::SettingsFile;
@@ -43,8 +44,14 @@ impl ConfigCommand {
             (Some(command), Some(given)) => report::settings(command, given, file),
             _ => Vec::new(),
         };
-        output::print(self.format, &settings, |settings| text(settings.as_slice()))
+        output::print(self.format, &InForce { settings }, |all| text(&all.settings))
     }
+}
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct InForce {
+    settings: Vec<Setting>,
 }
 
 fn text(settings: &[Setting]) -> String {

@@ -47,10 +47,11 @@ fn reason(path: &str, error: &dotenvy::Error) -> String {
     let dotenvy::Error::LineParse(rest, _) = error else {
         return error.to_string();
     };
+    let rest = rest.lines().next().unwrap_or_default();
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let place = text
         .lines()
-        .position(|line| line.ends_with(rest.as_str()))
+        .position(|line| line.ends_with(rest))
         .map(|index| format!("line {}", index + 1));
     let place = place.unwrap_or_else(|| "a line".to_owned());
     format!("{place} is not NAME=value, or its value has a space or an open quote; put it in 'single quotes'")

@@ -20,6 +20,7 @@ pub mod window;
 
 pub use publish::lake::{read_published, read_published_table};
 pub use publish::postgres::read_published_in_postgres;
+pub(crate) use read_fault::query_fault;
 pub use run::{Step, compute_tables, run};
 pub use runs::{Outcome, RunReport};
 pub use session::session;

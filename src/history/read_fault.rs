@@ -18,7 +18,7 @@ use parquet::file::metadata::ParquetMetaData;
 use super::HistoryError;
 
 /// What the engine says, as an error of the run; `what` is what was being computed.
-pub(super) fn query_fault(what: &str, error: &DataFusionError) -> HistoryError {
+pub(crate) fn query_fault(what: &str, error: &DataFusionError) -> HistoryError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(known) = cause {
         if let Some(fault) = known.downcast_ref::<FileFault>() {

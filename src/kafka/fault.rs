@@ -114,3 +114,22 @@ impl HasKind for KafkaFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::closed_at_once;
+
+    #[test]
+    fn only_a_connection_that_is_closed_over_its_first_request_is_of_a_wrong_protocol() {
+        let closed = |after: &str| closed_at_once(&format!("host:9/bootstrap: Disconnected: closed by peer ({after})"));
+        assert!(closed(
+            "after 1ms in state APIVERSION_QUERY, 1 identical error(s) suppressed"
+        ));
+        assert!(closed("after 0ms in state SSL_HANDSHAKE"));
+        assert!(closed("after 999ms in state UP"));
+        assert!(!closed("after 600000ms in state UP"));
+        assert!(!closed_at_once(
+            "host:9: Connect failed: Connection refused (after 0ms in state CONNECT)"
+        ));
+    }
+}

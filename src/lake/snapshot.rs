@@ -183,9 +183,16 @@ pub(super) fn delta_fault(place: &str, error: &DeltaTableError) -> LakeError {
         }
         cause = known.source();
     }
+    damaged_log(place, error)
+}
+
+fn damaged_log(place: &str, error: &dyn std::error::Error) -> LakeError {
     LakeError::Table {
         place: place.to_owned(),
-        reason: full_reason(error),
+        reason: format!(
+            "{}; a file of its _delta_log is damaged or gone, bring it back",
+            full_reason(error)
+        ),
     }
 }
 
@@ -194,10 +201,7 @@ fn kernel_fault(place: &str, error: &delta_kernel::Error) -> LakeError {
     match error {
         delta_kernel::Error::Backtraced { source, .. } => kernel_fault(place, source),
         delta_kernel::Error::ObjectStore(store) => store_fault(place, store),
-        other => LakeError::Table {
-            place: place.to_owned(),
-            reason: full_reason(other),
-        },
+        other => damaged_log(place, other),
     }
 }
 
@@ -277,7 +281,8 @@ fn full_reason(error: &dyn std::error::Error) -> String {
 }
 
 /// Of an S3 server's answer, which is XML, its code and its message; of a request that got none, its address and the
-/// last failure, without the counts of its repetitions; anything else as it is.
+/// last failure, without the counts of its repetitions; of a gap in a table's log, the files around it; anything else as
+/// it is.
 fn in_short(text: &str) -> String {
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -292,5 +297,53 @@ fn in_short(text: &str) -> String {
     {
         return format!("{address}: {failure}");
     }
+    if let Some((said, files)) = text.split_once(": ParsedLogPath") {
+        let names: Vec<&str> = files
+            .split("filename: \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        return format!("{said} ({})", names.join(", "));
+    }
     text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LakeError {
+        let source = source.into();
+        store_fault("lake", &object_store::Error::Generic { store: "S3", source })
+    }
+
+    #[test]
+    fn no_room_is_told_apart_from_a_store_that_is_away() {
+        const EFBIG: i32 = 27;
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        for code in [EFBIG, ENOSPC, EDQUOT] {
+            let fault = of_store(io::Error::from_raw_os_error(code));
+            assert!(matches!(fault, LakeError::Full { .. }), "{fault}");
+        }
+        for answer in [
+            "507 Insufficient Storage: ",
+            "507: <Error><Code>XMinioStorageFull</Code>\n<Message>no drive</Message></Error>",
+        ] {
+            let fault = of_store(answer);
+            assert!(matches!(fault, LakeError::Full { .. }), "{fault}");
+        }
+        let fault = of_store("503 Service Unavailable");
+        assert!(matches!(fault, LakeError::Store { .. }), "{fault}");
+    }
+
+    #[test]
+    fn reasons_are_short_and_in_one_line() {
+        let away = "Generic S3 error: Error performing list request: Error performing GET http://host:9/bucket?list-type=2 in 2.1s, after 10 retries, max_retries: 10, retry_timeout: 30s  - HTTP error: refused";
+        assert_eq!(in_short(away), "http://host:9/bucket: HTTP error: refused");
+        let answer =
+            "403 Forbidden: <?xml?>\n<Error><Code>AccessDenied</Code><Message>No.</Message><HostId>1</HostId></Error>";
+        assert_eq!(in_short(answer), "AccessDenied: No.");
+        assert_eq!(in_short("anything - else"), "anything - else");
+    }
 }

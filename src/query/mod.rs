@@ -74,10 +74,18 @@ pub async fn run(
         .with_allow_dml(false)
         .with_allow_statements(false);
     let frame = ctx.sql_with_options(sql, read_only).await.map_err(refused)?;
-    frame
-        .execute_stream()
-        .await
-        .map_err(|error| QueryError::Failed(message(&error)))
+    frame.execute_stream().await.map_err(|error| failure(&error))
+}
+
+/// Why a query failed on its way; of a file that cannot be read its name is told.
+fn failure(error: &DataFusionError) -> QueryError {
+    match history::query_fault("the query", error) {
+        fault @ (HistoryError::File { .. } | HistoryError::Store { .. }) => QueryError::History(fault),
+        HistoryError::Memory { reason, .. } => QueryError::Failed(format!(
+            "it needs more memory than it may take ({reason}); ask for less at a time"
+        )),
+        _ => QueryError::Failed(message(error)),
+    }
 }
 
 /// What the engine says, without the names of its own parts around it.

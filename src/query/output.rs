@@ -42,10 +42,7 @@ pub async fn write(
     let schema = rows.schema();
     match format {
         QueryFormat::Table => {
-            let batches: Vec<RecordBatch> = rows
-                .map_err(|error| QueryError::Failed(super::message(&error)))
-                .try_collect()
-                .await?;
+            let batches: Vec<RecordBatch> = rows.map_err(|error| super::failure(&error)).try_collect().await?;
             let batches = if batches.is_empty() {
                 vec![RecordBatch::new_empty(schema)]
             } else {
@@ -85,10 +82,7 @@ pub async fn write(
 }
 
 async fn next(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, QueryError> {
-    rows.next()
-        .await
-        .transpose()
-        .map_err(|error| QueryError::Failed(super::message(&error)))
+    rows.next().await.transpose().map_err(|error| super::failure(&error))
 }
 
 fn of_arrow(error: ArrowError) -> QueryError {

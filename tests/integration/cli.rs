@@ -8,14 +8,13 @@ use serde_json::{Value, json};
 
 use crate::support::kafka::{Topic, event};
 use crate::support::program::{SECRET, archive, fails, hides_secrets, json, lakebed, refuses, run};
-use crate::support::python;
+use crate::support::{python, service};
 
-const COMMANDS: [&str; 6] = ["demo", "produce", "archive", "process", "query", "config"];
+const COMMANDS: [&str; 7] = ["demo", "produce", "archive", "process", "query", "verify", "config"];
 /// Commands of the contract that the program does not have yet: one that comes moves to [`COMMANDS`].
-const TO_COME: [&str; 9] = [
+const TO_COME: [&str; 8] = [
     "check",
     "validate",
-    "verify",
     "quarantine",
     "status",
     "serve",
@@ -77,16 +76,18 @@ fn help_lists_every_command_and_the_settings_that_each_obeys() {
     for name in COMMANDS {
         assert!(listed(name), "no {name} in: {help}");
     }
-    assert_eq!(fails(&mut lakebed(&[]), 2).trim(), help.trim(), "without a command");
+    let short = run(&mut lakebed(&["-h"]));
+    assert_eq!(fails(&mut lakebed(&[]), 2).trim(), short.trim(), "without a command");
     for name in TO_COME {
         assert!(!listed(name), "{name} in: {help}");
         refuses(&mut lakebed(&[name]), 2, &[name]);
     }
-    let obeyed: [(&str, &[&[&str]]); 5] = [
+    let obeyed: [(&str, &[&[&str]]); 6] = [
         ("produce", &[&KAFKA, &LOGS]),
         ("archive", &[&KAFKA, &ARCHIVE, &LAKE, &LOGS]),
         ("process", &[&["BATCH_DAYS"], &LAKE, &POSTGRES, &LOGS]),
         ("query", &[&LAKE, &POSTGRES, &LOGS]),
+        ("verify", &[&LAKE, &LOGS]),
         ("config", &[&KAFKA, &ARCHIVE, &LAKE, &["BATCH_DAYS"], &POSTGRES, &LOGS]),
     ];
     for (command, settings) in obeyed {
@@ -101,7 +102,7 @@ fn help_lists_every_command_and_the_settings_that_each_obeys() {
 /// What `lakebed config` says of a setting: its value and where it came from.
 fn setting(command: &mut Command, name: &str) -> (Option<String>, String) {
     let all = json(command.args(["--format", "json"]));
-    let found = all
+    let found = all["settings"]
         .as_array()
         .into_iter()
         .flatten()
@@ -205,6 +206,35 @@ fn config_masks_secrets() {
             assert!(output.status.success() && all.contains("********"), "{all}");
             hides_secrets(&all);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_command_under_format_json_prints_one_object_and_nothing_else() {
+    let topic = Topic::new(1).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, lake) = (folder.path().join("events.json"), folder.path().join("lake"));
+    std::fs::write(&file, event(1).expect("an event")).expect("a file");
+    for mut command in [
+        archive(&topic.name, lake.to_str().expect("UTF-8")),
+        lakebed(&["produce", file.to_str().expect("UTF-8")]),
+        lakebed(&["process"]),
+        lakebed(&["config"]),
+    ] {
+        if command.get_args().next().is_some_and(|name| name == "archive") {
+            command.arg("--until-end");
+        }
+        command
+            .args(["--format", "json", "--log-level", "trace"])
+            .env("KAFKA_BROKERS", service("KAFKA_BROKERS"))
+            .env("KAFKA_TOPIC", &topic.name)
+            .env("DATA_LAKE_PATH", &lake);
+        let printed = run(&mut command);
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(
+            serde_json::from_str::<Value>(&printed).is_ok_and(|value| value.is_object()),
+            "{printed}"
+        );
     }
 }
 

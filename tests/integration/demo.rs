@@ -44,7 +44,7 @@ fn the_demo_empties_no_folder_that_it_did_not_make() {
     let folder = tempfile::tempdir().expect("a folder");
     let precious = folder.path().join("precious");
     std::fs::write(&precious, "mine").expect("a file");
-    let error = fails(lakebed(&["demo", "--folder"]).arg(folder.path()), 1);
+    let error = fails(lakebed(&["demo", "--folder"]).arg(folder.path()), 2);
     assert!(error.contains("--folder"), "{error}");
     assert!(precious.exists());
 }

@@ -106,12 +106,22 @@ fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl 
     for table in TABLES {
         let output = exports.path().join(format!("{table}.parquet"));
         let sql = format!("SELECT * FROM {table}");
-        let mut query = lakebed(&["query", &sql, "--format", "parquet", "--output", output.to_str().expect("UTF-8")]);
+        let mut query = lakebed(&[
+            "query",
+            &sql,
+            "--format",
+            "parquet",
+            "--output",
+            output.to_str().expect("UTF-8"),
+        ]);
         settings(&mut query);
         run(&mut query);
     }
     let exports = exports.path().to_str().expect("UTF-8");
-    let differences = python::run("duckdb_oracle.py", &[events, &first.to_string(), &last.to_string(), exports]);
+    let differences = python::run(
+        "duckdb_oracle.py",
+        &[events, &first.to_string(), &last.to_string(), exports],
+    );
     let none: serde_json::Map<_, _> = TABLES.iter().map(|table| ((*table).to_owned(), json!([]))).collect();
     assert_eq!(differences, json!(none), "DuckDB computes otherwise");
 }

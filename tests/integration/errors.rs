@@ -17,6 +17,11 @@ use crate::support::{service, unique};
 
 /// The end of the window that holds the events of [`event`].
 const NOW: &str = "2026-01-02T00:00:00Z";
+/// Settings by their environment names.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+/// The words that an error must have.
+type Words<'a> = &'a [&'a str];
+
 /// A port where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
 
@@ -257,8 +262,8 @@ async fn a_lake_that_cannot_be_used_is_told_by_what_is_wrong_with_it() {
     std::fs::write(&file, "something else").expect("a file");
     let bucket = format!("s3://{}/lake", service("LAKEBED_TEST_BUCKET"));
     let under = file.join("lake");
-    let none: &[(&str, &str)] = &[];
-    let cases: [(i32, &str, &[(&str, &str)], &[&str]); 13] = [
+    let none: Settings = &[];
+    let cases: [(i32, &str, Settings, Words); 13] = [
         (2, "gs://bucket/lake", none, &["gs://bucket/lake", "DATA_LAKE_PATH"]),
         (2, "s3://", none, &["s3://", "bucket"]),
         (
@@ -348,23 +353,41 @@ async fn a_damaged_lake_is_told_by_the_file_and_works_again_once_that_is_mended(
     let file = data_file(lake);
     let whole = std::fs::read(&file).expect("a file");
     let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    let mut noisy = whole.clone();
+    (100..whole.len() / 2)
+        .step_by(37)
+        .for_each(|index| noisy[index] ^= 0x5a);
     let columns = "SELECT sum(bytes_changed) FROM raw_events";
     for damaged in [&whole[..whole.len() / 2], b"", b"not Parquet at all, but long enough"] {
         std::fs::write(&file, damaged).expect("a file");
         refuses(&mut process(text(lake)), 1, &[name]);
         refuses(lakebed(&["query", columns]).env("DATA_LAKE_PATH", lake), 1, &[name]);
     }
+    std::fs::write(&file, &noisy).expect("a file");
+    refuses(&mut process(text(lake)), 1, &[name, "bring the file back"]);
     std::fs::remove_file(&file).expect("removed");
     refuses(&mut process(text(lake)), 1, &[name]);
     std::fs::write(&file, &whole).expect("a file");
     run(&mut process(text(lake)));
 
-    let commit = lake.join("raw_events/_delta_log/00000000000000000001.json");
+    let (commit, aside) = (
+        lake.join("raw_events/_delta_log/00000000000000000001.json"),
+        lake.join("aside"),
+    );
+    std::fs::rename(&commit, &aside).expect("moved");
+    for mut command in [process(text(lake)), query(text(lake)), archive(&topic.name, text(lake))] {
+        refuses(
+            &mut command,
+            1,
+            &["raw_events", "00000000000000000002.json", "_delta_log"],
+        );
+    }
+    std::fs::rename(&aside, &commit).expect("moved");
     let whole = std::fs::read(&commit).expect("a commit");
     for damaged in [&b"{\"add\": {\"path\""[..], b"nonsense\n"] {
         std::fs::write(&commit, damaged).expect("a commit");
         for mut command in [process(text(lake)), query(text(lake)), archive(&topic.name, text(lake))] {
-            refuses(&mut command, 1, &["raw_events"]);
+            refuses(&mut command, 1, &["raw_events", "_delta_log"]);
         }
     }
     std::fs::write(&commit, &whole).expect("a commit");
@@ -529,7 +552,7 @@ async fn a_postgresql_that_cannot_be_used_is_told_by_what_is_wrong_with_it() {
     let (host, port) = (service("POSTGRES_HOST"), service("POSTGRES_PORT"));
     let server = format!("{host}:{port}");
     sql(&format!("CREATE ROLE {user} LOGIN PASSWORD '{SECRET}'")).await;
-    let cases: [(i32, &[(&str, &str)], &[&str]); 9] = [
+    let cases: [(i32, Settings, Words); 9] = [
         (
             1,
             &[("POSTGRES_PORT", "1")],

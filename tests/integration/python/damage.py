@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
+from answer import answer
+
 lake, damage = sys.argv[1:]
 root = f"{lake}/raw_events"
 table = DeltaTable(root)
@@ -36,4 +38,4 @@ elif damage == "lose_offset":
 elif damage == "foreign_file":
     write_deltalake(root, pa.table({"timestamp": [1767225600], "year": pa.array([2026], pa.int32()), "month": pa.array([1], pa.int32())}), mode="append", schema_mode="merge")
 assert glob.glob(f"{root}/_delta_log/*.json")
-print("null")
+answer(None)

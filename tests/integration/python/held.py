@@ -1,11 +1,12 @@
 """The place in Kafka of each row of a local lake: through the Delta log, and from the plain files."""
 
 import glob
-import json
 import sys
 
 import duckdb
 from deltalake import DeltaTable
+
+from answer import answer
 
 lake = sys.argv[1]
 
@@ -22,12 +23,10 @@ def delta_files(table):
 
 
 plain = glob.glob(f"{lake}/raw_events/year=*/month=*/*.parquet")
-print(
-    json.dumps(
-        {
-            "delta_rows": places(delta_files("raw_events"), "_partition", "_offset"),
-            "plain_rows": places(plain, "_partition", "_offset"),
-            "delta_quarantine": places(delta_files("quarantine"), '"partition"', '"offset"'),
-        }
-    )
+answer(
+    {
+        "delta_rows": places(delta_files("raw_events"), "_partition", "_offset"),
+        "plain_rows": places(plain, "_partition", "_offset"),
+        "delta_quarantine": places(delta_files("quarantine"), '"partition"', '"offset"'),
+    }
 )

@@ -20,6 +20,12 @@ ci:
 services command="up":
     scripts/services {{command}}
 
+# The archiver beside a discarding consumer and a Python archiver: ratios of CPU, time and memory.
+bench *arguments:
+    cargo build --release --bin lakebed --example discard
+    scripts/services up
+    eval "$(scripts/services env)" && scripts/python benches/archive.py {{arguments}}
+
 # Format and lints, without tests.
 lint:
     cargo fmt --all --check

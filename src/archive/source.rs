@@ -17,7 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use self::turn::Turn;
 use super::buffer::{Buffer, Limits, Message};
 use super::flush::Cause;
-use super::group::{self, Member};
+use super::group::{self, Member, Rebalance};
 use super::pipeline::{Ends, Reply, Request};
 use super::starts;
 use super::trouble::Trouble;
@@ -73,6 +73,7 @@ pub fn run(
         outbox: VecDeque::new(),
         replies: ends.replies,
         turn: Turn::Read,
+        delayed: None,
         resets: BTreeSet::new(),
         sent: 0,
         settled: 0,
@@ -87,7 +88,8 @@ pub fn run(
         progress,
     };
     let result = source.read(stop);
-    group::leave(source.member, &job.kafka.topic, source.turn.unanswered());
+    let unanswered = source.turn.unanswered().or(source.delayed);
+    group::leave(source.member, &job.kafka.topic, unanswered);
     result.map(|()| source.report)
 }
 
@@ -116,6 +118,7 @@ struct Source<'a> {
     outbox: VecDeque<Request>,
     replies: std::sync::mpsc::Receiver<Reply>,
     turn: Turn,
+    delayed: Option<Rebalance>,
     resets: BTreeSet<i32>,
     sent: u64,
     settled: u64,
@@ -291,7 +294,8 @@ impl Source<'_> {
             KafkaError::MessageConsumptionFatal(_) => Err(self.fault("keep this member in the group", fault)),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 let positions = self.buffer.positions().collect();
-                starts::check(&self.probe, &self.job.kafka.topic, &positions)
+                let checked = starts::check(&self.probe, &self.job.kafka.topic, &positions);
+                self.unless_it_passes(checked).map(drop)
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,

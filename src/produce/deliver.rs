@@ -38,6 +38,8 @@ impl Delivery {
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "20")
+            // Messages without a key are spread one by one: a fast feed would else fill one partition at a time.
+            .set("sticky.partitioning.linger.ms", "0")
             .set("compression.type", "zstd")
             // The broker's limit decides, not the client's smaller default.
             .set("message.max.bytes", "1000000000")

@@ -8,14 +8,17 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::Source;
 use crate::archive::ArchiveError;
-use crate::archive::committer::Fate;
+use crate::archive::committer::{Fate, Resume};
 use crate::archive::flush::Cause;
 use crate::archive::group::{self, Rebalance};
 use crate::archive::pipeline::{Reply, Request};
 use crate::archive::starts;
+use crate::error::{HasKind, Kind};
 
 /// How long a partition that the group wants back is kept for its flush.
 const REVOKE_WAIT: Duration = Duration::from_secs(20);
+/// How long going back to a mark may take.
+const SEEK_WAIT: Duration = Duration::from_secs(10);
 /// How often an archiver that has reached its ends looks whether the other members have reached theirs.
 const ENDS_WAIT: Duration = Duration::from_millis(500);
 
@@ -76,10 +79,17 @@ impl Source<'_> {
     }
 
     fn next_turn(&mut self) -> Result<(), ArchiveError> {
-        match self.member.context().next_rebalance() {
+        let waiting = self.delayed.take();
+        match waiting.or_else(|| self.member.context().next_rebalance()) {
             Some(Rebalance::Assign(partitions)) => {
-                self.ask(Request::Marks(self.probe.partitions()?));
-                self.turn = Turn::Assigned(partitions);
+                let all = self.probe.partitions().map_err(ArchiveError::from);
+                match self.unless_it_passes(all)? {
+                    Some(all) => {
+                        self.ask(Request::Marks(all));
+                        self.turn = Turn::Assigned(partitions);
+                    }
+                    None => self.delayed = Some(Rebalance::Assign(partitions)),
+                }
             }
             Some(Rebalance::Revoke { partitions, lost: true }) => {
                 tracing::warn!(
@@ -163,9 +173,14 @@ impl Source<'_> {
                     .collect();
                 if partitions.iter().any(|partition| unseen.contains(partition)) {
                     let known = unseen.len() < marks.len();
-                    let starts = starts::first(&self.probe, &unseen, known, self.job.consumer.auto_offset_reset)?;
-                    self.ask(Request::Adopt(starts));
-                    self.turn = Turn::Adopting(partitions);
+                    let starts = starts::first(&self.probe, &unseen, known, self.job.consumer.auto_offset_reset);
+                    match self.unless_it_passes(starts)? {
+                        Some(starts) => {
+                            self.ask(Request::Adopt(starts));
+                            self.turn = Turn::Adopting(partitions);
+                        }
+                        None => self.delayed = Some(Rebalance::Assign(partitions)),
+                    }
                 } else {
                     self.ask(Request::Resume(partitions));
                     self.turn = Turn::Resuming;
@@ -175,39 +190,8 @@ impl Source<'_> {
                 self.ask(Request::Resume(partitions));
                 self.turn = Turn::Resuming;
             }
-            (Reply::Resumed(resumes), Turn::Resuming) => {
-                let marks: BTreeMap<i32, i64> = resumes
-                    .iter()
-                    .map(|(partition, resume)| (*partition, resume.mark))
-                    .collect();
-                starts::check(&self.probe, &self.job.kafka.topic, &marks)?;
-                for (partition, resume) in resumes {
-                    let end = self.ends.as_ref().and_then(|ends| ends.get(&partition)).copied();
-                    self.total += u64::try_from(end.unwrap_or(resume.mark) - resume.mark).unwrap_or_default();
-                    self.buffer.begin(partition, resume.mark, resume.quarantined);
-                }
-                tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
-                let list = self.list(
-                    marks
-                        .into_iter()
-                        .map(|(partition, mark)| (partition, Offset::Offset(mark))),
-                )?;
-                group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
-                if self.paused {
-                    self.member
-                        .pause(&list)
-                        .map_err(|error| self.fault("pause partitions", &error))?;
-                }
-            }
-            (Reply::Resumed(resumes), Turn::Resetting) => {
-                for (partition, resume) in resumes {
-                    let (topic, offset) = (&self.job.kafka.topic, Offset::Offset(resume.mark));
-                    self.member
-                        .seek(topic, partition, offset, Duration::from_secs(10))
-                        .map_err(|error| self.fault("go back to the lake's mark", &error))?;
-                    self.buffer.begin(partition, resume.mark, resume.quarantined);
-                }
-            }
+            (Reply::Resumed(resumes), Turn::Resuming) => self.begin(resumes)?,
+            (Reply::Resumed(resumes), Turn::Resetting) => self.begin_anew(resumes)?,
             (Reply::Marks(marks), Turn::Ending) => {
                 let reached =
                     self.ends.iter().flatten().all(|(partition, end)| {
@@ -246,6 +230,67 @@ impl Source<'_> {
         self.progress
             .archived(&self.report, self.ends.is_some().then_some(self.total));
         self.commit_group_offsets(CommitMode::Async)
+    }
+
+    /// Answers an assignment: reads its partitions from the lake's marks on.
+    fn begin(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
+        let marks: BTreeMap<i32, i64> = resumes
+            .iter()
+            .map(|(partition, resume)| (*partition, resume.mark))
+            .collect();
+        let checked = starts::check(&self.probe, &self.job.kafka.topic, &marks);
+        if self.unless_it_passes(checked)?.is_none() {
+            self.delayed = Some(Rebalance::Assign(marks.into_keys().collect()));
+            return Ok(());
+        }
+        for (partition, resume) in resumes {
+            let end = self.ends.as_ref().and_then(|ends| ends.get(&partition)).copied();
+            self.total += u64::try_from(end.unwrap_or(resume.mark) - resume.mark).unwrap_or_default();
+            self.buffer.begin(partition, resume.mark, resume.quarantined);
+        }
+        tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
+        let list = self.list(
+            marks
+                .into_iter()
+                .map(|(partition, mark)| (partition, Offset::Offset(mark))),
+        )?;
+        group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
+        if self.paused {
+            self.member
+                .pause(&list)
+                .map_err(|error| self.fault("pause partitions", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the lake's marks in partitions that others had read on.
+    fn begin_anew(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
+        for (partition, resume) in resumes {
+            let (topic, offset) = (&self.job.kafka.topic, Offset::Offset(resume.mark));
+            let sought = self
+                .member
+                .seek(topic, partition, offset, SEEK_WAIT)
+                .map_err(|error| self.fault("go back to the lake's mark", &error));
+            match self.unless_it_passes(sought)? {
+                Some(()) => self.buffer.begin(partition, resume.mark, resume.quarantined),
+                None => {
+                    self.resets.insert(partition);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What Kafka answered; none where it did not, and will when its trouble has passed.
+    pub(super) fn unless_it_passes<T>(&mut self, answer: Result<T, ArchiveError>) -> Result<Option<T>, ArchiveError> {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.kind() == Kind::Retry => {
+                self.trouble.note(&error.to_string(), Instant::now());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn give_back(&mut self, partitions: &[i32]) -> Result<(), ArchiveError> {

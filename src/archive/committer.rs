@@ -293,7 +293,11 @@ impl Committer {
                     Standing::Next if !disturbed => {
                         next[index].insert(partition);
                     }
-                    Standing::Covered => group.fates.push((partition, Fate::Archived(covered))),
+                    Standing::Covered => {
+                        // By a commit of this group whose answer was lost, or by another member's of the same range.
+                        self.litter = true;
+                        group.fates.push((partition, Fate::Archived(covered)));
+                    }
                     Standing::Next | Standing::Superseded => {
                         self.litter = true;
                         group.fates.push((partition, Fate::Superseded(covered)));

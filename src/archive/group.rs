@@ -41,6 +41,9 @@ pub enum Rebalance {
 pub fn join(job: &Job) -> Result<Member, KafkaFault> {
     let mut config = client_config(&job.kafka);
     let queue_kbytes = u64::from(job.archive.memory_budget_mb) * 1024 / 4;
+    // What one answer may hold is counted as the broker stores it, which grows when it is unpacked.
+    let fetch_bytes = u64::from(job.archive.memory_budget_mb) * 1024 * 1024 / 16;
+    let partition_bytes = (fetch_bytes / 16).clamp(64 * 1024, 1024 * 1024);
     config
         .set("group.id", &job.consumer.group)
         .set("session.timeout.ms", job.consumer.session_timeout_ms.to_string())
@@ -55,6 +58,8 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", queue_kbytes.to_string())
+        .set("fetch.max.bytes", fetch_bytes.to_string())
+        .set("fetch.message.max.bytes", partition_bytes.to_string())
         .set("fetch.queue.backoff.ms", "10");
     if let Some(id) = &job.consumer.group_instance_id {
         config.set("group.instance.id", id);

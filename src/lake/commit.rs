@@ -25,7 +25,7 @@ use super::{Lake, LakeError};
 
 /// Commits between two checkpoints: readers replay at most so many commits, and writing a checkpoint costs one pass
 /// over the table's log.
-const CHECKPOINT_INTERVAL: u64 = 50;
+const CHECKPOINT_INTERVAL: u64 = 100;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A folder of Hive-partitioned Parquet files without a Delta log, read as a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
@@ -12,6 +12,7 @@ use parquet::arrow::parquet_to_arrow_schema;
 use super::footer;
 use super::snapshot::store_fault;
 use super::{DataFile, Lake, LakeError, TableSnapshot};
+use crate::event::TIMESTAMP;
 
 /// Footers that are read at a time.
 const PARALLEL_FOOTERS: usize = 16;
@@ -41,13 +42,26 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
             tags: BTreeMap::new(),
         })
         .collect();
-    let partition_columns: Vec<String> = files
-        .first()
-        .map(|file| file.partition_values.keys().cloned().collect())
-        .unwrap_or_default();
+    let partition_columns: BTreeSet<String> = files
+        .iter()
+        .flat_map(|file| file.partition_values.keys().cloned())
+        .collect();
+    let partition_columns: Vec<String> = partition_columns.into_iter().collect();
     let mut fields: Vec<Field> = Vec::new();
     for (schema, _) in &schemas {
         merge(&mut fields, schema);
+    }
+    let temporal = fields
+        .iter()
+        .find(|field| field.name() == TIMESTAMP && field.data_type().is_temporal());
+    if let Some(field) = temporal {
+        return Err(LakeError::Table {
+            place: lake.shown(table),
+            reason: format!(
+                "its column {TIMESTAMP} is of type {}, and lakebed reads epoch seconds as integers; write it anew so",
+                field.data_type()
+            ),
+        });
     }
     fields.retain(|field| !partition_columns.contains(field.name()));
     fields.extend(

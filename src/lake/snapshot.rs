@@ -72,7 +72,16 @@ impl TableSnapshot {
         let mut delta = DeltaTable::new(log_store);
         match as_of {
             AsOf::Newest => delta.load().await,
-            AsOf::Version(version) => delta.load_version(version).await,
+            AsOf::Version(version) => {
+                let newest = delta.get_latest_version().await.map_err(fault)?;
+                if version > newest {
+                    return Err(LakeError::Table {
+                        place: lake.shown(table),
+                        reason: format!("it has no version {version}; its newest is {newest}"),
+                    });
+                }
+                delta.load_version(version).await
+            }
             AsOf::Time(time) => delta.load_with_datetime(time).await,
         }
         .map_err(fault)?;

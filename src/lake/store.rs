@@ -141,12 +141,18 @@ impl Lake {
     }
 }
 
+/// Delta's log names files as URLs, and readers disagree on how often such a sign is to be unescaped.
+const PERCENT: &str = "a % in its path is read as an escape by some readers of Delta's log; name another path";
+
 fn open_folder(folder: PathBuf, settings: &LakeSettings) -> Result<Lake, LakeError> {
     let fault = |reason: String| LakeError::Settings {
         path: settings.path.clone(),
         reason,
     };
     let folder = std::path::absolute(folder).map_err(|error| fault(error.to_string()))?;
+    if folder.to_string_lossy().contains('%') {
+        return Err(fault(PERCENT.to_owned()));
+    }
     let url =
         Url::from_directory_path(&folder).map_err(|()| fault("not a path that can be written as a URL".to_owned()))?;
     let prefix = Path::from_absolute_path(&folder).map_err(|error| fault(error.to_string()))?;
@@ -206,6 +212,9 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
             .with_allow_http(endpoint.starts_with("http://"));
     }
     let store = builder.build().map_err(|error| fault(error.to_string()))?;
+    if prefix.contains('%') {
+        return Err(fault(PERCENT.to_owned()));
+    }
     let prefix = Path::parse(prefix.trim_matches('/')).map_err(|error| fault(error.to_string()))?;
     let url = Url::parse(&format!("s3://{bucket}/{prefix}/"))
         .map_err(|error| fault(format!("not a bucket and prefix: {error}")))?;

@@ -46,7 +46,7 @@ impl HasKind for StreamFault {
 /// Asks for a URL; its content is fetched as it is read, and ends early once `stop` is set.
 ///
 /// # Errors
-/// [`InputError::Unopened`] where the server cannot be reached or refuses.
+/// [`InputError::Failed`] where the server cannot be reached, [`InputError::Unopened`] where it refuses.
 pub async fn open(url: Url, stop: Arc<AtomicBool>) -> Result<impl Read + Send + 'static, InputError> {
     let unopened = |reason: String| InputError::Unopened {
         name: url.to_string(),
@@ -58,9 +58,14 @@ pub async fn open(url: Url, stop: Arc<AtomicBool>) -> Result<impl Read + Send + 
         .read_timeout(SILENCE)
         .build()
         .map_err(|error| unopened(error.to_string()))?;
-    let response = ask(&client, &url, None)
-        .await
-        .map_err(|fault| unopened(fault.to_string()))?;
+    let response = ask(&client, &url, None).await.map_err(|fault| match fault {
+        StreamFault::Refused(reason) => unopened(reason),
+        StreamFault::Lost(reason) => InputError::Failed {
+            name: url.to_string(),
+            lines: 0,
+            reason,
+        },
+    })?;
     let (chunks, received) = tokio::sync::mpsc::channel(16);
     let live = is_live(&response);
     tokio::spawn(async move {

@@ -67,11 +67,23 @@ pub async fn verify(lake: &Lake, deep: bool) -> Result<VerifyReport, LakeError> 
         Some(snapshot) => records::read(lake, QUARANTINE, snapshot, false).await?,
         None => Records::default(),
     };
+    let recorded = events.claims.values().flatten().any(|claim| claim.quarantined > 0);
+    let lost =
+        (recorded && quarantine.files.is_empty() && quarantine.findings.is_empty()).then(|| Finding::MissingFile {
+            file: lake.shown(QUARANTINE),
+            covered: "all messages that are no events".to_owned(),
+        });
     let mut report = VerifyReport {
         lake_version: Some(version),
         deep,
         partitions: Vec::new(),
-        findings: events.findings.iter().chain(&quarantine.findings).cloned().collect(),
+        findings: events
+            .findings
+            .iter()
+            .chain(&quarantine.findings)
+            .cloned()
+            .chain(lost)
+            .collect(),
     };
     let mut counted: BTreeMap<String, BTreeMap<i32, Vec<Claim>>> = BTreeMap::new();
     for (topic, partition) in records::partitions(&events, &quarantine) {

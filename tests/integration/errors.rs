@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::kafka::{Topic, event};
-use crate::support::lake::{held, places};
+use crate::support::lake::{committed_rows, held, places};
 use crate::support::program::{SECRET, archive, hides_secrets, json, lakebed, refuses, run, with_postgres, with_store};
 use crate::support::{service, unique};
 
@@ -488,7 +488,8 @@ async fn a_disk_that_fills_up_on_the_way_loses_and_doubles_nothing() {
         return;
     }
     refuses(&mut command, 1, &["no room", "No space left on device", text(&small)]);
-    let before = held(&lake).rows.len();
+    // A file that no commit names may lie about until the next run sweeps it.
+    let before = committed_rows(&lake, "raw_events");
     assert!(before > 0 && before < 40_000, "{before} rows fit");
     run(archive(&topic.name, text(&lake)).arg("--until-end"));
     assert_eq!(held(&lake).rows, places(2, 40_000));

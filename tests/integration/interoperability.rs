@@ -19,7 +19,7 @@ async fn duckdb_and_pyarrow_read_plain_hive_files_and_deltalake_reads_a_table_wi
         ))
     });
     topic.send((0..6000).map(event).chain(odd));
-    run(archive(&topic.name, path).env("BATCH_SIZE", "20").arg("--until-end"));
+    run(archive(&topic.name, path).env("BATCH_SIZE", "10").arg("--until-end"));
     let counted = python::run("readers.py", &[path]);
     let row = json!({"rows": 6030, "bytes_changed": 2_997_000, "users": 97, "january": 6000, "february": 30});
     assert_eq!(counted, json!({"duckdb": row, "pyarrow": row, "deltalake": row}));

@@ -43,14 +43,14 @@ pub async fn read_published_in_postgres(
     let rows = client
         .query(&sql, &[])
         .await
-        .map_err(|error| postgres.fault("reading a published table", &error))?;
+        .map_err(|error| postgres.fault("read a published table", &error))?;
     let columns = table
         .columns
         .iter()
         .enumerate()
         .map(|(index, (_, column_type))| column(&rows, index, *column_type))
         .collect::<Result<Vec<ArrayRef>, _>>()
-        .map_err(|error| postgres.fault("reading a published table", &error))?;
+        .map_err(|error| postgres.fault("read a published table", &error))?;
     let batch = RecordBatch::try_new(table.schema(), columns).map_err(|error| HistoryError::Query {
         what: table.name.to_owned(),
         reason: error.to_string(),

@@ -18,7 +18,7 @@ pub mod tables;
 mod tests;
 pub mod window;
 
-pub use publish::lake::{read_published, read_published_table};
+pub use publish::lake::{read_published, read_published_tables};
 pub use publish::postgres::read_published_in_postgres;
 pub(crate) use read_fault::query_fault;
 pub use run::{Step, compute_tables, run};

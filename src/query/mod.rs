@@ -66,9 +66,8 @@ pub async fn run(
         .sql_to_statement(sql, &state.config().options().sql_parser.dialect)
         .map_err(refused)?;
     let named = state.resolve_table_references(&statement).map_err(refused)?;
-    for table in named {
-        sources::open(&ctx, lake, postgres, table.table(), as_of).await?;
-    }
+    let named: Vec<&str> = named.iter().map(|table| table.table()).collect();
+    sources::open(&ctx, lake, postgres, &named, as_of).await?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

@@ -27,29 +27,32 @@ const ATTEMPTS: usize = 20;
 /// # Errors
 /// [`LakeError::Missing`] where no run has published into the lake, else what reading can fail with.
 pub async fn read_published(lake: &Lake) -> Result<Vec<TableRows>, HistoryError> {
-    let mut all = Vec::with_capacity(HISTORY_TABLES.len());
-    for table in &HISTORY_TABLES {
-        all.push(read_published_table(lake, table).await?);
-    }
-    Ok(all)
+    read_published_tables(lake, HISTORY_TABLES.iter()).await
 }
 
-/// One of the five tables as readers of the lake see it.
+/// Some of the five tables as readers of the lake see them, all of one published set.
 ///
 /// # Errors
 /// [`LakeError::Missing`] where no run has published into the lake, else what reading can fail with.
-pub async fn read_published_table(lake: &Lake, table: &'static HistoryTable) -> Result<TableRows, HistoryError> {
+pub async fn read_published_tables(
+    lake: &Lake,
+    tables: impl IntoIterator<Item = &'static HistoryTable>,
+) -> Result<Vec<TableRows>, HistoryError> {
     let missing = || LakeError::Missing {
         what: "published set of history tables",
         place: lake.shown("history"),
         help: "publish one with lakebed process, POSTGRES_HOST not set",
     };
     let set = published_set(lake).await?.ok_or_else(missing)?;
-    let snapshot = named_version(lake, table, &set).await?.ok_or_else(missing)?;
-    let ctx = session()?;
-    register(&ctx, lake, table.name, &snapshot, &table.schema())?;
-    let sql = format!("SELECT * FROM {} ORDER BY {}", table.name, table.order);
-    query_rows(&ctx, table, &sql).await
+    let mut all = Vec::new();
+    for table in tables {
+        let snapshot = named_version(lake, table, &set).await?.ok_or_else(missing)?;
+        let ctx = session()?;
+        register(&ctx, lake, table.name, &snapshot, &table.schema())?;
+        let sql = format!("SELECT * FROM {} ORDER BY {}", table.name, table.order);
+        all.push(query_rows(&ctx, table, &sql).await?);
+    }
+    Ok(all)
 }
 
 /// Publishes the tables as the mode says, and the run's row.

@@ -16,7 +16,7 @@ test *arguments:
 ci:
     .ci/run
 
-# Kafka, MinIO and PostgreSQL: up, down, status or env.
+# Kafka, MinIO, PostgreSQL and Toxiproxy: up, down, status or env.
 services command="up":
     scripts/services {{command}}
 

@@ -25,6 +25,7 @@ use super::quarantine::{self, Rejected};
 use super::sweep;
 use super::writer::{self, Written};
 use crate::event::{EventSchema, conform};
+use crate::fail_point::{self, Step};
 use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
 
 /// Where to begin to read a partition.
@@ -93,6 +94,7 @@ impl Committer {
         lake.make_folder()?;
         let new = columns::new_table(&EventSchema::new(max_columns));
         let events = TableWriter::open_or_create(lake, RAW_EVENTS, &new, &columns::PARTITION_COLUMNS).await?;
+        fail_point::reached(Step::BetweenTables);
         let quarantine = TableWriter::open_or_create(lake, QUARANTINE, &quarantine::schema(), &[]).await?;
         let schema = columns::of_table(lake, events.schema(), max_columns)?;
         Ok(Committer {
@@ -150,7 +152,9 @@ impl Committer {
             if unseen.is_empty() {
                 return Ok(());
             }
+            fail_point::reached(Step::BeforeFirstMarks);
             self.events.commit(Vec::new(), unseen, append()).await?;
+            fail_point::reached(Step::AfterFirstMarks);
         }
     }
 
@@ -373,8 +377,10 @@ impl Committer {
             .map(|(partition, mark, _)| (app_id(&self.topic, *partition), *mark))
             .collect();
         let actions = adds.into_iter().map(Action::Add).collect();
+        fail_point::reached(Step::BeforeQuarantineCommit);
         let outcome = self.quarantine.commit(actions, named, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
+            fail_point::reached(Step::AfterQuarantineCommit);
             for (partition, mark, end) in marks {
                 let known = Quarantined {
                     mark: Some(mark),
@@ -413,8 +419,10 @@ impl Committer {
             .into_iter()
             .map(|(partition, end)| (app_id(&self.topic, partition), end))
             .collect();
+        fail_point::reached(Step::BeforeEventsCommit);
         let outcome = self.events.commit(actions, marks, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
+            fail_point::reached(Step::AfterEventsCommit);
             self.schema = schema;
         }
         Ok(outcome)

@@ -2,9 +2,11 @@
 
 pub mod kafka;
 pub mod lake;
+pub mod parallel;
 pub mod postgres;
 pub mod program;
 pub mod python;
+pub mod toxiproxy;
 
 /// A setting that `scripts/test` hands over.
 pub fn service(name: &str) -> String {

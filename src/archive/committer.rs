@@ -70,6 +70,8 @@ pub struct Committer {
     events: TableWriter,
     quarantine: TableWriter,
     schema: EventSchema,
+    /// The version of raw_events whose columns `schema` has.
+    schema_version: u64,
     quarantined: HashMap<i32, Quarantined>,
     litter: bool,
 }
@@ -101,6 +103,7 @@ impl Committer {
             lake: lake.clone(),
             topic: topic.to_owned(),
             max_columns,
+            schema_version: events.version(),
             events,
             quarantine,
             schema,
@@ -245,10 +248,11 @@ impl Committer {
 
     async fn refresh(&mut self) -> Result<(), ArchiveError> {
         self.quarantine.refresh().await?;
-        let before = self.events.version();
         self.events.refresh().await?;
-        if self.events.version() != before {
+        // Not whether this call has moved it: a commit that met with a conflict has taken in versions too.
+        if self.events.version() != self.schema_version {
             self.schema = columns::of_table(&self.lake, self.events.schema(), self.max_columns)?;
+            self.schema_version = self.events.version();
         }
         Ok(())
     }
@@ -424,6 +428,7 @@ impl Committer {
         if let CommitOutcome::Committed(_) = outcome {
             fail_point::reached(Step::AfterEventsCommit);
             self.schema = schema;
+            self.schema_version = self.events.version();
         }
         Ok(outcome)
     }

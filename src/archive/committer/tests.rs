@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -348,6 +348,41 @@ async fn a_type_that_another_member_gave_a_column_first_holds() {
 }
 
 #[tokio::test]
+async fn a_type_that_another_member_gives_a_column_at_the_same_moment_holds() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut first, mut second) = (place.committer().await, place.committer().await);
+    begin(&mut first, &[0, 1]).await;
+    second.resume(&[1]).await.expect("marks are there");
+    let texts = read(second.schema(), &[(1, 0..3)], r#", "wiki": "en""#);
+    let mut texts = Group::from(vec![written(&lake, texts).await.expect("it is written")]);
+    second.settle(&mut texts).await.expect("it may land");
+
+    let numbers = read(first.schema(), &[(0, 0..3)], r#", "wiki": 7"#);
+    let mut numbers = Group::from(vec![written(&lake, numbers).await.expect("it is written")]);
+    assert_eq!(archived(&first.commit(&mut numbers).await.expect("settled")), [0]);
+
+    let outcome = second.commit_events(&texts).await.expect("it is decided");
+    assert_eq!(outcome, CommitOutcome::Conflict);
+    assert_eq!(archived(&second.commit(&mut texts).await.expect("settled")), [1]);
+    let wiki = ("wiki".to_owned(), crate::event::ColumnType::Int64);
+    assert_eq!(second.schema().extra(), [wiki]);
+    for file in place.named().await {
+        let bytes = lake
+            .store()
+            .get(&file)
+            .await
+            .expect("there")
+            .bytes()
+            .await
+            .expect("whole");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet");
+        let field = reader.schema().field_with_name("wiki").expect("there").clone();
+        assert_eq!(field.data_type(), &DataType::Int64, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn whatever_call_of_the_store_fails_hangs_or_loses_its_answer_each_message_lands_once() {
     let late = [1, 2, 4].map(Trouble::Late);
     for kind in [Trouble::Refused, Trouble::AnswerLost].into_iter().chain(late) {
@@ -395,6 +430,15 @@ async fn whatever_call_of_the_store_fails_hangs_or_loses_its_answer_each_message
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_one_request_is_reached_all_the_same() {
+    let place = Place::new();
+    let fault = Fault::at(0, Trouble::Refused);
+    let lake = place.faulty(Arc::clone(&fault));
+    lake.reach().await.expect("the next request is answered");
+    assert!(fault.came());
 }
 
 async fn until<T>(mut call: impl AsyncFnMut() -> Result<T, ArchiveError>) -> T {

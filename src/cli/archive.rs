@@ -40,9 +40,10 @@ impl ArchiveCommand {
     /// # Errors
     /// [`archive::ArchiveError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
     pub async fn run(self) -> anyhow::Result<()> {
+        // First of all: a wish to stop while the store is slow to answer is a wish like any other.
+        let wish = stop::on_signal()?;
         let lake = Lake::open(&self.lake)?;
         lake.reach().await?;
-        let wish = stop::on_signal()?;
         let job = Job {
             kafka: self.kafka,
             consumer: self.consumer,

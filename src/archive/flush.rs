@@ -76,3 +76,16 @@ pub enum Cause {
     /// The archiver stops.
     Stop,
 }
+
+impl Cause {
+    /// The cause as the metrics write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Size => "size",
+            Cause::Time => "time",
+            Cause::Memory => "memory",
+            Cause::Revoked => "revoked",
+            Cause::Stop => "stop",
+        }
+    }
+}

@@ -11,11 +11,13 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::Job;
 use crate::kafka::{KafkaFault, Notes, client_config};
+use crate::monitor;
 
 /// A consumer that is a member of the group.
 pub type Member = BaseConsumer<MemberContext>;
@@ -60,7 +62,9 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
         .set("queued.max.messages.kbytes", queue_kbytes.to_string())
         .set("fetch.max.bytes", fetch_bytes.to_string())
         .set("fetch.message.max.bytes", partition_bytes.to_string())
-        .set("fetch.queue.backoff.ms", "10");
+        .set("fetch.queue.backoff.ms", "10")
+        // How far reading is, for lag and health: asking would wait behind the fetch that is under way.
+        .set("statistics.interval.ms", "5000");
     if let Some(id) = &job.consumer.group_instance_id {
         config.set("group.instance.id", id);
     }
@@ -127,6 +131,10 @@ impl MemberContext {
 }
 
 impl ClientContext for MemberContext {
+    fn stats(&self, statistics: Statistics) {
+        monitor::archiver().hear(&statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         Notes::log(level, facility, message);
     }
@@ -143,6 +151,12 @@ impl ConsumerContext for MemberContext {
     fn rebalance(&self, member: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let lost = !assign && member.assignment_lost();
+        monitor::archiver().rebalanced(match (assign, lost) {
+            (true, _) => "assigned",
+            (false, false) => "revoked",
+            (false, true) => "lost",
+        });
         if self.leaving.load(Ordering::Relaxed) {
             let answer = if assign {
                 take(member, list)
@@ -155,10 +169,7 @@ impl ConsumerContext for MemberContext {
         let event = if assign {
             Rebalance::Assign(partitions)
         } else {
-            Rebalance::Revoke {
-                partitions,
-                lost: member.assignment_lost(),
-            }
+            Rebalance::Revoke { partitions, lost }
         };
         self.rebalances
             .lock()

@@ -13,6 +13,7 @@ mod buffer;
 mod checkpoint;
 mod columns;
 mod committer;
+mod figures;
 mod flush;
 mod group;
 pub mod ledger;
@@ -27,16 +28,14 @@ mod trouble;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use committer::Committer;
 pub use report::{ArchiveReport, Progress};
 
 use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings};
 use crate::error::{HasKind, Kind};
 use crate::kafka::KafkaFault;
 use crate::lake::{Lake, LakeError};
-use crate::retry::Patience;
 
 /// What one archiver is to do.
 #[derive(Debug, Clone)]
@@ -62,9 +61,8 @@ pub async fn run(
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
 ) -> Result<ArchiveReport, ArchiveError> {
-    let Some(committer) = open(&job, &lake, &stop).await? else {
-        return Ok(ArchiveReport::default());
-    };
+    let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
+    let committer = committer::Committer::open(&lake, &job.kafka.topic, max_columns).await?;
     let (schema, version) = (committer.schema().clone(), committer.version());
     let (ends, pipeline) = pipeline::start(lake, job.kafka.topic.clone(), committer);
     let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, &stop, &*progress));
@@ -76,19 +74,6 @@ pub async fn run(
         lake_version: report.lake_version.max(version),
         ..report
     })
-}
-
-/// Opens the lake's tables, trying as often as it takes; none where `stop` is set before that has worked.
-async fn open(job: &Job, lake: &Lake, stop: &AtomicBool) -> Result<Option<Committer>, ArchiveError> {
-    let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
-    let mut patience = Patience::new("open the lake's tables");
-    while !stop.load(Ordering::Relaxed) {
-        match Committer::open(lake, &job.kafka.topic, max_columns).await {
-            Ok(committer) => return Ok(Some(committer)),
-            Err(error) => patience.bear(error).await?,
-        }
-    }
-    Ok(None)
 }
 
 /// What can go wrong while archiving.

@@ -13,10 +13,12 @@ use tokio::task::JoinHandle;
 
 use super::ArchiveError;
 use super::committer::{Committer, Fate, Group, Resume};
+use super::figures::Figures;
 use super::flush::Flush;
 use super::writer::{self, Written};
 use crate::event::EventSchema;
 use crate::lake::Lake;
+use crate::monitor::{self, Peer};
 use crate::retry::Patience;
 
 /// Flushes that are written at a time.
@@ -148,7 +150,7 @@ fn written(
                 loop {
                     match writer::write(&lake, &topic, (*flush).clone(), Utc::now()).await {
                         Ok(written) => return Ok(Step::Written(Box::new(written))),
-                        Err(error) => patience.bear(error).await?,
+                        Err(error) => bear(&mut patience, error).await?,
                     }
                 }
             })
@@ -166,16 +168,17 @@ async fn commit(
         return Ok(());
     }
     let flushes = ready.len();
-    let causes: Vec<_> = ready.iter().map(|written| written.flush.cause).collect();
+    let figures = Figures::of(&ready);
     let mut group = Group::from(ready);
     let mut patience = Patience::new("commit to the lake");
     let fates = loop {
         match committer.commit(&mut group).await {
             Ok(fates) => break fates,
-            Err(error) => patience.bear(error).await?,
+            Err(error) => bear(&mut patience, error).await?,
         }
     };
-    tracing::debug!(flushes, ?causes, version = committer.version(), "committed");
+    tracing::debug!(flushes, causes = ?figures.causes, version = committer.version(), "committed");
+    figures.tell(&fates);
     let _ = replies.send(Reply::Settled {
         fates,
         flushes,
@@ -192,12 +195,21 @@ async fn tidy(committer: &mut Committer) {
     }
 }
 
+/// Bears a failure of the lake that passes, which is an outage until the lake answers.
+async fn bear(patience: &mut Patience, error: ArchiveError) -> Result<(), ArchiveError> {
+    monitor::archiver().failed(Peer::Store);
+    patience.bear(error).await
+}
+
 async fn answer(committer: &mut Committer, request: Request) -> Result<Reply, ArchiveError> {
     let mut patience = Patience::new("read the lake's marks");
     loop {
         match try_answer(committer, &request).await {
-            Ok(reply) => return Ok(reply),
-            Err(error) => patience.bear(error).await?,
+            Ok(reply) => {
+                monitor::archiver().answers(Peer::Store);
+                return Ok(reply);
+            }
+            Err(error) => bear(&mut patience, error).await?,
         }
     }
 }

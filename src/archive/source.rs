@@ -23,8 +23,8 @@ use super::starts;
 use super::trouble::Trouble;
 use super::{ArchiveError, ArchiveReport, Job, Progress};
 use crate::event::EventSchema;
-use crate::fail_point::{self, Step};
 use crate::kafka::{KafkaFault, Probe};
+use crate::monitor::{self, Tally};
 
 /// The longest wait for a message before everything else is looked at again.
 const POLL: Duration = Duration::from_millis(100);
@@ -85,9 +85,11 @@ pub fn run(
         paused: false,
         trouble: Trouble::default(),
         stopping_since: None,
+        tally: Tally::default(),
         report: ArchiveReport::default(),
         progress,
     };
+    monitor::archiver().budget(limits.bytes.saturating_mul(8));
     let result = source.read(stop);
     let unanswered = source.turn.unanswered().or(source.delayed);
     group::leave(source.member, &job.kafka.topic, unanswered);
@@ -130,6 +132,7 @@ struct Source<'a> {
     paused: bool,
     trouble: Trouble,
     stopping_since: Option<Instant>,
+    tally: Tally,
     report: ArchiveReport,
     progress: &'a dyn Progress,
 }
@@ -140,6 +143,8 @@ impl Source<'_> {
             while let Ok(reply) = self.replies.try_recv() {
                 self.hear(reply)?;
             }
+            monitor::archiver().consumed(&mut self.tally);
+            monitor::archiver().buffered(self.buffer.bytes());
             self.take_turn()?;
             if stop.load(Ordering::Relaxed) {
                 self.begin_to_stop();
@@ -166,6 +171,7 @@ impl Source<'_> {
     fn begin_to_stop(&mut self) {
         if self.stopping_since.is_none() {
             self.stopping_since = Some(Instant::now());
+            monitor::archiver().ending();
             self.cut(Cause::Stop);
         }
     }
@@ -236,6 +242,7 @@ impl Source<'_> {
                         key: message.key(),
                         value: message.payload(),
                     };
+                    self.tally.add(message.key, message.value);
                     self.buffer.push(message, now, arrived);
                     None
                 }
@@ -338,11 +345,9 @@ impl Source<'_> {
             return Ok(());
         }
         let list = self.list(archived.into_iter())?;
-        fail_point::reached(Step::BeforeGroupOffsets);
         if let Err(error) = self.member.commit(&list, mode) {
             tracing::warn!(%error, "the group's offsets were not committed: lag monitors see an older state; the lake is right");
         }
-        fail_point::reached(Step::AfterGroupOffsets);
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::monitor::{self, Peer};
+
 /// How often an outage that lasts is said again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -15,6 +17,7 @@ pub struct Trouble {
 impl Trouble {
     /// Notes a failure that passes by itself.
     pub fn note(&mut self, reason: &str, now: Instant) {
+        monitor::archiver().failed(Peer::Kafka);
         let since = *self.since.get_or_insert(now);
         if self.said.is_none_or(|said| now.duration_since(said) >= AGAIN) {
             self.said = Some(now);
@@ -31,6 +34,7 @@ impl Trouble {
     pub fn passed(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
             self.said = None;
+            monitor::archiver().answers(Peer::Kafka);
             tracing::info!(seconds = now.duration_since(since).as_secs(), "Kafka answers again");
         }
     }

@@ -7,8 +7,9 @@ use clap::Args;
 use super::progress::ArchiveBar;
 use super::{Format, output, stop};
 use crate::archive::{self, ArchiveReport, Job};
-use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings, LakeSettings};
+use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings, LakeSettings, MonitorSettings};
 use crate::lake::Lake;
+use crate::monitor;
 
 /// Archive the topic into the lake, exactly once, until stopped
 ///
@@ -31,6 +32,8 @@ pub struct ArchiveCommand {
     #[command(flatten)]
     archive: ArchiveSettings,
     #[command(flatten)]
+    monitor: MonitorSettings,
+    #[command(flatten)]
     lake: LakeSettings,
 }
 
@@ -38,12 +41,13 @@ impl ArchiveCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// [`archive::ArchiveError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
+    /// [`archive::ArchiveError`], [`crate::lake::LakeError`] where the lake cannot be opened, and
+    /// [`monitor::MonitorError`] where the port for metrics is taken.
     pub async fn run(self) -> anyhow::Result<()> {
-        // First of all: a wish to stop while the store is slow to answer is a wish like any other.
-        let wish = stop::on_signal()?;
+        monitor::serve_archiver(&self.monitor, &self.kafka.topic, self.archive.timeout())?;
         let lake = Lake::open(&self.lake)?;
         lake.reach().await?;
+        let wish = stop::on_signal()?;
         let job = Job {
             kafka: self.kafka,
             consumer: self.consumer,

@@ -7,7 +7,7 @@ use super::{Cli, Format, output};
 use crate::config::file::SettingsFile;
 use crate::config::report::{self, Setting};
 use crate::config::{
-    ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, PostgresSettings,
+    ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, MonitorSettings, PostgresSettings,
 };
 
 /// Show the settings in force and where each came from, secrets masked
@@ -23,6 +23,8 @@ pub struct ConfigCommand {
     consumer: ConsumerSettings,
     #[command(flatten)]
     archive: ArchiveSettings,
+    #[command(flatten)]
+    monitor: MonitorSettings,
     #[command(flatten)]
     lake: LakeSettings,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use crate::error::{HasKind, Kind};
 use crate::history::HistoryError;
 use crate::kafka::KafkaFault;
 use crate::lake::LakeError;
+use crate::monitor::MonitorError;
 use crate::produce::{InputError, ProduceError};
 use crate::query::QueryError;
 
@@ -21,6 +22,7 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
                 .or_else(|| known::<LakeError>(cause))
                 .or_else(|| known::<KafkaFault>(cause))
                 .or_else(|| known::<ArchiveError>(cause))
+                .or_else(|| known::<MonitorError>(cause))
                 .or_else(|| known::<ProduceError>(cause))
                 .or_else(|| known::<InputError>(cause))
                 .or_else(|| known::<HistoryError>(cause))

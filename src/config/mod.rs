@@ -10,6 +10,7 @@ pub mod file;
 pub mod history;
 pub mod kafka;
 pub mod lake;
+pub mod monitor;
 pub mod postgres;
 pub mod report;
 mod secret;
@@ -18,6 +19,7 @@ pub use archive::ArchiveSettings;
 pub use history::HistorySettings;
 pub use kafka::{ConsumerSettings, KafkaSettings};
 pub use lake::LakeSettings;
+pub use monitor::MonitorSettings;
 pub use postgres::PostgresSettings;
 pub use secret::Secret;
 

@@ -8,7 +8,7 @@ mod event;
 pub mod generate;
 mod names;
 mod oddity;
-pub mod random;
+mod random;
 mod rhythm;
 
 pub use broker::Broker;

@@ -4,6 +4,7 @@
 //! nobody reads.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use super::snapshot::store_fault;
 use super::statistics::statistics;
 use super::{Lake, LakeError};
+use crate::monitor;
 
 /// What lakebed writes its files with unless a table says more: Snappy, dictionaries.
 pub fn writer_properties() -> WriterPropertiesBuilder {
@@ -64,10 +66,10 @@ pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeE
         .parts()
         .chain(Path::from(file.path.as_str()).parts())
         .collect();
-    lake.store()
-        .put(&path, bytes.into())
-        .await
-        .map_err(|error| store_fault(&place, &error))?;
+    let begun = Instant::now();
+    let put = lake.store().put(&path, bytes.into()).await;
+    monitor::archiver().put(begun.elapsed());
+    put.map_err(|error| store_fault(&place, &error))?;
     let some = |(name, value)| (name, Some(value));
     Ok(Add {
         path: file.path,

@@ -2,15 +2,14 @@
 
 mod archive;
 mod archive_faults;
-mod archive_kills;
 mod cli;
 mod connections;
 mod demo;
 mod end_to_end;
 mod errors;
 mod interoperability;
+mod monitor;
 mod produce;
 mod publish_postgres;
 mod support;
-mod torture;
 mod verify;

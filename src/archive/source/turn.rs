@@ -14,6 +14,7 @@ use crate::archive::group::{self, Rebalance};
 use crate::archive::pipeline::{Reply, Request};
 use crate::archive::starts;
 use crate::error::{HasKind, Kind};
+use crate::monitor;
 
 /// How long a partition that the group wants back is kept for its flush.
 const REVOKE_WAIT: Duration = Duration::from_secs(20);
@@ -248,6 +249,7 @@ impl Source<'_> {
             self.total += u64::try_from(end.unwrap_or(resume.mark) - resume.mark).unwrap_or_default();
             self.buffer.begin(partition, resume.mark, resume.quarantined);
         }
+        monitor::archiver().begins(&marks);
         tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
         let list = self.list(
             marks
@@ -272,7 +274,10 @@ impl Source<'_> {
                 .seek(topic, partition, offset, SEEK_WAIT)
                 .map_err(|error| self.fault("go back to the lake's mark", &error));
             match self.unless_it_passes(sought)? {
-                Some(()) => self.buffer.begin(partition, resume.mark, resume.quarantined),
+                Some(()) => {
+                    monitor::archiver().begins([(&partition, &resume.mark)]);
+                    self.buffer.begin(partition, resume.mark, resume.quarantined);
+                }
                 None => {
                     self.resets.insert(partition);
                 }
@@ -297,6 +302,7 @@ impl Source<'_> {
         if let Some(rest) = self.buffer.end(partitions)? {
             self.ask(Request::Flush(Box::new(rest)));
         }
+        monitor::archiver().ends(partitions);
         for partition in partitions {
             self.resets.remove(partition);
             self.report.next_offsets.remove(partition);

@@ -1,12 +1,11 @@
 //! Real servers, the real program, and readers that are not ours.
 
+pub mod http;
 pub mod kafka;
 pub mod lake;
-pub mod parallel;
 pub mod postgres;
 pub mod program;
 pub mod python;
-pub mod toxiproxy;
 
 /// A setting that `scripts/test` hands over.
 pub fn service(name: &str) -> String {

@@ -12,6 +12,10 @@ demo *arguments:
 test *arguments:
     scripts/test {{arguments}}
 
+# Archivers under schedules of kills, stalls and disturbed connections, drawn from the seeds 1 to COUNT, or FIRST-LAST.
+torture seeds="20":
+    LAKEBED_TORTURE_SEEDS={{ if seeds =~ '-' { seeds } else { "1-" + seeds } }} scripts/test --test integration torture -- --nocapture
+
 # What must pass before a change lands.
 ci:
     .ci/run

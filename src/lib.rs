@@ -6,6 +6,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod event;
+pub mod fail_point;
 pub mod history;
 pub mod kafka;
 pub mod lake;

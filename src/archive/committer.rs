@@ -25,6 +25,7 @@ use super::quarantine::{self, Rejected};
 use super::sweep;
 use super::writer::{self, Written};
 use crate::event::{EventSchema, conform};
+use crate::fail_point::{self, Step};
 use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
 use crate::monitor;
 
@@ -70,6 +71,8 @@ pub struct Committer {
     events: TableWriter,
     quarantine: TableWriter,
     schema: EventSchema,
+    /// The version of raw_events whose columns `schema` has.
+    schema_version: u64,
     quarantined: HashMap<i32, Quarantined>,
     litter: bool,
 }
@@ -94,12 +97,14 @@ impl Committer {
         lake.make_folder()?;
         let new = columns::new_table(&EventSchema::new(max_columns));
         let events = TableWriter::open_or_create(lake, RAW_EVENTS, &new, &columns::PARTITION_COLUMNS).await?;
+        fail_point::reached(Step::BetweenTables);
         let quarantine = TableWriter::open_or_create(lake, QUARANTINE, &quarantine::schema(), &[]).await?;
         let schema = columns::of_table(lake, events.schema(), max_columns)?;
         Ok(Committer {
             lake: lake.clone(),
             topic: topic.to_owned(),
             max_columns,
+            schema_version: events.version(),
             events,
             quarantine,
             schema,
@@ -151,7 +156,9 @@ impl Committer {
             if unseen.is_empty() {
                 return Ok(());
             }
+            fail_point::reached(Step::BeforeFirstMarks);
             self.events.commit(Vec::new(), unseen, append()).await?;
+            fail_point::reached(Step::AfterFirstMarks);
         }
     }
 
@@ -243,10 +250,11 @@ impl Committer {
 
     async fn refresh(&mut self) -> Result<(), ArchiveError> {
         self.quarantine.refresh().await?;
-        let before = self.events.version();
         self.events.refresh().await?;
-        if self.events.version() != before {
+        // Not whether this call has moved it: a commit that met with a conflict has taken in versions too.
+        if self.events.version() != self.schema_version {
             self.schema = columns::of_table(&self.lake, self.events.schema(), self.max_columns)?;
+            self.schema_version = self.events.version();
         }
         Ok(())
     }
@@ -375,8 +383,10 @@ impl Committer {
             .map(|(partition, mark, _)| (app_id(&self.topic, *partition), *mark))
             .collect();
         let actions = adds.into_iter().map(Action::Add).collect();
+        fail_point::reached(Step::BeforeQuarantineCommit);
         let outcome = self.quarantine.commit(actions, named, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
+            fail_point::reached(Step::AfterQuarantineCommit);
             for (partition, mark, end) in marks {
                 let known = Quarantined {
                     mark: Some(mark),
@@ -415,9 +425,12 @@ impl Committer {
             .into_iter()
             .map(|(partition, end)| (app_id(&self.topic, partition), end))
             .collect();
+        fail_point::reached(Step::BeforeEventsCommit);
         let outcome = self.events.commit(actions, marks, append()).await?;
         if let CommitOutcome::Committed(_) = outcome {
+            fail_point::reached(Step::AfterEventsCommit);
             self.schema = schema;
+            self.schema_version = self.events.version();
         }
         Ok(outcome)
     }

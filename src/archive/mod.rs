@@ -28,14 +28,16 @@ mod trouble;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use committer::Committer;
 pub use report::{ArchiveReport, Progress};
 
 use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings};
 use crate::error::{HasKind, Kind};
 use crate::kafka::KafkaFault;
 use crate::lake::{Lake, LakeError};
+use crate::retry::Patience;
 
 /// What one archiver is to do.
 #[derive(Debug, Clone)]
@@ -61,8 +63,9 @@ pub async fn run(
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
 ) -> Result<ArchiveReport, ArchiveError> {
-    let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
-    let committer = committer::Committer::open(&lake, &job.kafka.topic, max_columns).await?;
+    let Some(committer) = open(&job, &lake, &stop).await? else {
+        return Ok(ArchiveReport::default());
+    };
     let (schema, version) = (committer.schema().clone(), committer.version());
     let (ends, pipeline) = pipeline::start(lake, job.kafka.topic.clone(), committer);
     let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, &stop, &*progress));
@@ -74,6 +77,19 @@ pub async fn run(
         lake_version: report.lake_version.max(version),
         ..report
     })
+}
+
+/// Opens the lake's tables, trying as often as it takes; none where `stop` is set before that has worked.
+async fn open(job: &Job, lake: &Lake, stop: &AtomicBool) -> Result<Option<Committer>, ArchiveError> {
+    let max_columns = usize::try_from(job.archive.max_columns).unwrap_or(usize::MAX);
+    let mut patience = Patience::new("open the lake's tables");
+    while !stop.load(Ordering::Relaxed) {
+        match Committer::open(lake, &job.kafka.topic, max_columns).await {
+            Ok(committer) => return Ok(Some(committer)),
+            Err(error) => patience.bear(error).await?,
+        }
+    }
+    Ok(None)
 }
 
 /// What can go wrong while archiving.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::ArchiveError;
 use crate::event::Reason;
+use crate::fail_point::{self, Step};
 use crate::lake::datafile::{self, NewFile, writer_properties};
 use crate::lake::snapshot::{AsOf, store_fault};
 use crate::lake::{Lake, LakeError, QUARANTINE, TableSnapshot};
@@ -74,7 +75,10 @@ pub async fn write(
         batch: batch(topic, rejected, archived_at)?,
         properties: writer_properties().build(),
     };
-    Ok(datafile::write(lake, QUARANTINE, file).await?)
+    fail_point::reached(Step::BeforeQuarantineFile);
+    let add = datafile::write(lake, QUARANTINE, file).await?;
+    fail_point::reached(Step::AfterQuarantineFile);
+    Ok(add)
 }
 
 /// The offsets of a partition's messages in the table, from `from` on.

@@ -23,6 +23,7 @@ use super::starts;
 use super::trouble::Trouble;
 use super::{ArchiveError, ArchiveReport, Job, Progress};
 use crate::event::EventSchema;
+use crate::fail_point::{self, Step};
 use crate::kafka::{KafkaFault, Probe};
 use crate::monitor::{self, Tally};
 
@@ -345,9 +346,11 @@ impl Source<'_> {
             return Ok(());
         }
         let list = self.list(archived.into_iter())?;
+        fail_point::reached(Step::BeforeGroupOffsets);
         if let Err(error) = self.member.commit(&list, mode) {
             tracing::warn!(%error, "the group's offsets were not committed: lag monitors see an older state; the lake is right");
         }
+        fail_point::reached(Step::AfterGroupOffsets);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::ArchiveError;
 use super::ledger::{LEDGER_TAG, Ledger};
+use crate::fail_point::{self, Step};
 use crate::lake::snapshot::unnamed;
 use crate::lake::{Lake, LakeError, RAW_EVENTS, footer};
 
@@ -46,8 +47,12 @@ pub async fn candidates(lake: &Lake, topic: &str) -> Result<Vec<(ObjectMeta, Vec
 /// [`ArchiveError::Lake`] where the store fails; that the file is gone already is none.
 pub async fn delete(lake: &Lake, file: &ObjectMeta) -> Result<(), ArchiveError> {
     tracing::info!(file = %file.location, "deleting a file that was written and never committed");
+    fail_point::reached(Step::BeforeSweep);
     match lake.store().delete(&file.location).await {
-        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {
+            fail_point::reached(Step::AfterSweep);
+            Ok(())
+        }
         Err(error) => Err(LakeError::Store {
             place: file.location.to_string(),
             reason: error.to_string(),

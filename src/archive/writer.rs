@@ -12,6 +12,7 @@ use super::ArchiveError;
 use super::flush::Flush;
 use super::{ledger, month};
 use crate::event::{OFFSET, TIMESTAMP};
+use crate::fail_point::{self, Step};
 use crate::lake::datafile::{self, NewFile, writer_properties};
 use crate::lake::{Lake, RAW_EVENTS};
 
@@ -47,7 +48,9 @@ pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -
                 tags,
                 batch,
             };
+            fail_point::reached(Step::BeforeEventsFile);
             adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
+            fail_point::reached(Step::AfterEventsFile);
         }
     }
     Ok(Written { flush, id, adds })

@@ -44,10 +44,11 @@ impl ArchiveCommand {
     /// [`archive::ArchiveError`], [`crate::lake::LakeError`] where the lake cannot be opened, and
     /// [`monitor::MonitorError`] where the port for metrics is taken.
     pub async fn run(self) -> anyhow::Result<()> {
+        // First of all: a wish to stop while the store is slow to answer is a wish like any other.
+        let wish = stop::on_signal()?;
         monitor::serve_archiver(&self.monitor, &self.kafka.topic, self.archive.timeout())?;
         let lake = Lake::open(&self.lake)?;
         lake.reach().await?;
-        let wish = stop::on_signal()?;
         let job = Job {
             kafka: self.kafka,
             consumer: self.consumer,

@@ -8,7 +8,7 @@ mod event;
 pub mod generate;
 mod names;
 mod oddity;
-mod random;
+pub mod random;
 mod rhythm;
 
 pub use broker::Broker;

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::snapshot::delta_fault;
 use super::{Lake, LakeError};
+use crate::fail_point::{self, Step};
 
 /// Commits between two checkpoints: readers replay at most so many commits, and writing a checkpoint costs one pass
 /// over the table's log.
@@ -238,9 +239,11 @@ impl TableWriter {
         if !(self.version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
             return;
         }
+        fail_point::reached(Step::BeforeCheckpoint);
         if let Err(error) = checkpoint(&self.log_store, &self.place, self.version).await {
             tracing::warn!(table = %self.place, version = self.version, %error, "no checkpoint was written; the next one is tried in {CHECKPOINT_INTERVAL} commits");
         }
+        fail_point::reached(Step::AfterCheckpoint);
     }
 }
 

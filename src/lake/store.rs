@@ -11,12 +11,13 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
 use super::snapshot::{io_fault, store_fault};
 use super::{LakeError, RAW_EVENTS};
 use crate::config::{LakeSettings, Secret};
+use crate::error::{HasKind, Kind};
 
 /// No request to the store may hang for longer than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,6 +25,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the store may take to answer at the start, when somebody may be waiting to see whether the settings work.
 const START_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long to wait meanwhile after a request that failed.
+const START_WAIT: Duration = Duration::from_millis(250);
 
 /// The lake's place, opened.
 #[derive(Debug, Clone)]
@@ -114,19 +117,28 @@ impl Lake {
         })
     }
 
-    /// Makes sure that the store answers and lets us in, before any work is begun.
+    /// Makes sure that the store answers and lets us in, before any work is begun. One request that fails on its way
+    /// is no proof that it does not.
     ///
     /// # Errors
     /// [`LakeError`] where it does not, or not in time; that nothing is there yet is no error.
     pub async fn reach(&self) -> Result<(), LakeError> {
         let log = self.path(RAW_EVENTS).join("_delta_log");
-        match timeout(START_TIMEOUT, self.root.list(Some(&log)).try_next()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(store_fault(&self.shown, &error)),
-            Err(_) => Err(LakeError::Store {
-                place: self.shown.clone(),
-                reason: format!("no answer within {} s", START_TIMEOUT.as_secs()),
-            }),
+        let deadline = Instant::now() + START_TIMEOUT;
+        let mut fault = LakeError::Store {
+            place: self.shown.clone(),
+            reason: format!("no answer within {} s", START_TIMEOUT.as_secs()),
+        };
+        loop {
+            match timeout_at(deadline, self.root.list(Some(&log)).try_next()).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => fault = store_fault(&self.shown, &error),
+                Err(_) => return Err(fault),
+            }
+            if fault.kind() != Kind::Retry {
+                return Err(fault);
+            }
+            sleep_until(deadline.min(Instant::now() + START_WAIT)).await;
         }
     }
 

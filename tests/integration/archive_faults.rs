@@ -1,22 +1,12 @@
 //! `lakebed archive` when processes die.
 
+use lakebed::demo::random::Random;
+
 use crate::support::kafka::{Topic, event};
-use crate::support::lake::{committed_rows, eventually, held, places};
-use crate::support::program::{archive, ended, lakebed, run, signal, start};
+use crate::support::lake::{bucket_lake, committed_rows, eventually, held, places};
+use crate::support::program::{archive, ended, lakebed, run, signal, start, terminate};
+use crate::support::toxiproxy::{Proxy, Stream, Toxic};
 use crate::support::unique;
-
-/// Waits between kills, drawn from a seed so that a failure can be run again.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 #[tokio::test]
 async fn killed_five_times_at_random_every_message_is_there_once() {
@@ -25,7 +15,7 @@ async fn killed_five_times_at_random_every_message_is_there_once() {
     let path = lake.path().to_str().expect("UTF-8");
     let log = lake.path().join("log");
     let group = unique("group");
-    let mut draw = Draw(20_260_115);
+    let mut draw = Random::new(20_260_115);
     let messages = 40_000;
     let broken = |number: u64| {
         if number.is_multiple_of(101) {
@@ -54,6 +44,21 @@ async fn killed_five_times_at_random_every_message_is_there_once() {
     assert_eq!(held.quarantined.len(), 397);
     let proof = run(lakebed(&["verify", "--deep"]).env("DATA_LAKE_PATH", path));
     assert!(proof.contains("Nothing is lost and nothing is doubled"), "{proof}");
+}
+
+#[tokio::test]
+async fn told_to_stop_while_the_store_is_slow_to_answer_its_first_request_it_stops_in_good_order() {
+    let topic = Topic::new(1).await;
+    let store = Proxy::of_store().await;
+    let late = Toxic::Latency { ms: 1500, jitter: 0 };
+    store.disturb(late, Stream::Answers, 100).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = archive(&topic.name, &bucket_lake());
+    command.env("AWS_ENDPOINT_URL", format!("http://{}", store.address));
+    let mut waits = start(&mut command, &folder.path().join("log"));
+    terminate(&waits);
+    assert_eq!(ended(&mut waits), Some(0));
+    store.remove().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod archive;
 mod archive_faults;
+mod archive_kills;
 mod cli;
 mod connections;
 mod demo;
@@ -12,4 +13,5 @@ mod monitor;
 mod produce;
 mod publish_postgres;
 mod support;
+mod torture;
 mod verify;

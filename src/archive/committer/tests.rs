@@ -1,17 +1,18 @@
-//! The commit protocol step by step: who may commit on top of what, over a store that answers, fails, or takes a
-//! request and loses the answer, at every one of its calls.
+//! The commit protocol step by step: who may commit on top of what, over a store that answers, fails, takes a request
+//! and loses the answer, or keeps a request hanging and carries it out when its sender has long given it up, at every
+//! one of its calls.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
@@ -68,6 +69,29 @@ impl Place {
         let quarantined = places(&self.lake(), QUARANTINE, ["partition", "offset"]).await;
         assert!(rows.is_disjoint(&quarantined), "a message is a row and in quarantine");
         (rows, quarantined)
+    }
+
+    /// The data files in the folder of raw_events, as readers see them who look at no log.
+    async fn files(&self) -> BTreeSet<Path> {
+        let lake = self.lake();
+        let log = lake.path(RAW_EVENTS).join("_delta_log");
+        let all: Vec<ObjectMeta> = lake
+            .store()
+            .list(Some(&lake.path(RAW_EVENTS)))
+            .try_collect()
+            .await
+            .expect("a list");
+        let files = all.into_iter().map(|object| object.location);
+        files.filter(|path| !path.prefix_matches(&log)).collect()
+    }
+
+    /// Those that the log names.
+    async fn named(&self) -> BTreeSet<Path> {
+        let snapshot = TableSnapshot::load(&self.lake(), RAW_EVENTS, AsOf::Newest)
+            .await
+            .expect("readable")
+            .expect("there");
+        snapshot.files.into_iter().map(|file| file.path).collect()
     }
 }
 
@@ -324,8 +348,44 @@ async fn a_type_that_another_member_gave_a_column_first_holds() {
 }
 
 #[tokio::test]
-async fn whatever_call_of_the_store_fails_or_loses_its_answer_each_message_lands_once() {
-    for kind in [Trouble::Refused, Trouble::AnswerLost] {
+async fn a_type_that_another_member_gives_a_column_at_the_same_moment_holds() {
+    let place = Place::new();
+    let lake = place.lake();
+    let (mut first, mut second) = (place.committer().await, place.committer().await);
+    begin(&mut first, &[0, 1]).await;
+    second.resume(&[1]).await.expect("marks are there");
+    let texts = read(second.schema(), &[(1, 0..3)], r#", "wiki": "en""#);
+    let mut texts = Group::from(vec![written(&lake, texts).await.expect("it is written")]);
+    second.settle(&mut texts).await.expect("it may land");
+
+    let numbers = read(first.schema(), &[(0, 0..3)], r#", "wiki": 7"#);
+    let mut numbers = Group::from(vec![written(&lake, numbers).await.expect("it is written")]);
+    assert_eq!(archived(&first.commit(&mut numbers).await.expect("settled")), [0]);
+
+    let outcome = second.commit_events(&texts).await.expect("it is decided");
+    assert_eq!(outcome, CommitOutcome::Conflict);
+    assert_eq!(archived(&second.commit(&mut texts).await.expect("settled")), [1]);
+    let wiki = ("wiki".to_owned(), crate::event::ColumnType::Int64);
+    assert_eq!(second.schema().extra(), [wiki]);
+    for file in place.named().await {
+        let bytes = lake
+            .store()
+            .get(&file)
+            .await
+            .expect("there")
+            .bytes()
+            .await
+            .expect("whole");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet");
+        let field = reader.schema().field_with_name("wiki").expect("there").clone();
+        assert_eq!(field.data_type(), &DataType::Int64, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_call_of_the_store_fails_hangs_or_loses_its_answer_each_message_lands_once() {
+    let late = [1, 2, 4].map(Trouble::Late);
+    for kind in [Trouble::Refused, Trouble::AnswerLost].into_iter().chain(late) {
         for nth in 0.. {
             let place = Place::new();
             let mut before = place.committer().await;
@@ -362,12 +422,23 @@ async fn whatever_call_of_the_store_fails_or_loses_its_answer_each_message_lands
                 &all(0, 0..16) | &all(1, 0..16),
                 "{kind:?} at call {nth}"
             );
+            place.committer().await.sweep().await.expect("it is swept");
+            assert_eq!(place.files().await, place.named().await, "{kind:?} at call {nth}");
             if !fault.came() {
                 assert!(nth > 10, "the store was called {nth} times only");
                 break;
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_one_request_is_reached_all_the_same() {
+    let place = Place::new();
+    let fault = Fault::at(0, Trouble::Refused);
+    let lake = place.faulty(Arc::clone(&fault));
+    lake.reach().await.expect("the next request is answered");
+    assert!(fault.came());
 }
 
 async fn until<T>(mut call: impl AsyncFnMut() -> Result<T, ArchiveError>) -> T {
@@ -386,6 +457,8 @@ enum Trouble {
     Refused,
     /// It takes effect, and the caller is told that it failed.
     AnswerLost,
+    /// It hangs until the caller gives it up, and takes effect so many calls later.
+    Late(usize),
 }
 
 /// Which call, counted over all, is in trouble.
@@ -394,6 +467,7 @@ struct Fault {
     calls: AtomicUsize,
     nth: usize,
     trouble: Trouble,
+    hanging: Mutex<Option<(usize, Path, PutPayload, PutOptions)>>,
 }
 
 impl Fault {
@@ -406,6 +480,7 @@ impl Fault {
             calls: AtomicUsize::new(0),
             nth,
             trouble,
+            hanging: Mutex::new(None),
         })
     }
 
@@ -415,6 +490,17 @@ impl Fault {
 
     fn next(&self) -> Option<Trouble> {
         (self.calls.fetch_add(1, Ordering::SeqCst) == self.nth).then_some(self.trouble)
+    }
+
+    /// Carries out what hangs, when its time has come.
+    async fn arrive(&self, inner: &Arc<dyn ObjectStore>) {
+        let calls = self.calls.load(Ordering::SeqCst);
+        let due = |hanging: &mut (usize, Path, PutPayload, PutOptions)| hanging.0 <= calls;
+        let arrived = self.hanging.lock().expect("no panic here").take_if(due);
+        if let Some((_, location, payload, options)) = arrived {
+            // Nobody waits for the answer any more.
+            let _ = inner.put_opts(&location, payload, options).await;
+        }
     }
 }
 
@@ -445,8 +531,14 @@ impl ObjectStore for FaultyStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
+        self.fault.arrive(&self.inner).await;
         match self.fault.next() {
             Some(Trouble::Refused) => Err(failure()),
+            Some(Trouble::Late(calls)) => {
+                let late = (self.fault.nth + calls, location.clone(), payload, options);
+                *self.fault.hanging.lock().expect("no panic here") = Some(late);
+                Err(failure())
+            }
             Some(Trouble::AnswerLost) => {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(failure())
@@ -464,6 +556,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.fault.arrive(&self.inner).await;
         match self.fault.next() {
             Some(_) => Err(failure()),
             None => self.inner.get_opts(location, options).await,

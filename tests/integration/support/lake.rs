@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
 use super::python;
@@ -12,6 +15,33 @@ use super::{service, unique};
 /// A lake on the S3 server that no other test has.
 pub fn bucket_lake() -> String {
     format!("s3a://{}/{}", service("LAKEBED_TEST_BUCKET"), unique("lake"))
+}
+
+/// Copies a lake on the S3 server into a folder.
+pub async fn fetch(lake: &str, folder: &Path) {
+    let bucket = service("LAKEBED_TEST_BUCKET");
+    let prefix = lake.trim_start_matches(&format!("s3a://{bucket}/"));
+    let store = AmazonS3Builder::new()
+        .with_bucket_name(&bucket)
+        .with_endpoint(service("AWS_ENDPOINT_URL"))
+        .with_region(service("AWS_REGION"))
+        .with_access_key_id(service("AWS_ACCESS_KEY_ID"))
+        .with_secret_access_key(service("AWS_SECRET_ACCESS_KEY"))
+        .with_allow_http(true)
+        .build()
+        .expect("a store");
+    let objects: Vec<_> = store.list(Some(&prefix.into())).try_collect().await.expect("a list");
+    for object in objects {
+        let bytes = store.get(&object.location).await.expect("there").bytes().await;
+        let under = object
+            .location
+            .as_ref()
+            .trim_start_matches(prefix)
+            .trim_start_matches('/');
+        let path = folder.join(under);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes.expect("whole")).expect("written");
+    }
 }
 
 /// What the two tables hold, as the Delta log says and as plain Parquet says.
@@ -61,10 +91,15 @@ pub fn held(lake: &Path) -> Held {
 
 /// All places of a topic whose partitions hold these many messages.
 pub fn places(partitions: i32, messages: usize) -> BTreeSet<(i64, i64)> {
-    let partitions = i64::from(partitions);
-    (0..i64::try_from(messages).expect("a count"))
-        .map(|message| (message % partitions, message / partitions))
+    (0..messages as u64)
+        .map(|message| place_of(partitions, message))
         .collect()
+}
+
+/// The place of a message that was sent as one of many, round-robin.
+pub fn place_of(partitions: i32, message: u64) -> (i64, i64) {
+    let (partitions, message) = (i64::from(partitions), i64::try_from(message).expect("a count"));
+    (message % partitions, message / partitions)
 }
 
 /// Waits until a condition holds, and fails when it does not within a minute.

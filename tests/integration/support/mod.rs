@@ -3,9 +3,11 @@
 pub mod http;
 pub mod kafka;
 pub mod lake;
+pub mod parallel;
 pub mod postgres;
 pub mod program;
 pub mod python;
+pub mod toxiproxy;
 
 /// A setting that `scripts/test` hands over.
 pub fn service(name: &str) -> String {

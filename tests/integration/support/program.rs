@@ -134,14 +134,33 @@ pub fn signal(child: &Running, name: &str) {
     assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
 }
 
+/// Sends SIGTERM once the process listens to it: in its first moments it would simply die.
+pub fn terminate(child: &Running) {
+    let status = format!("/proc/{}/status", child.0.id());
+    eventually("the process listens to SIGTERM", || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // Signal n is bit n - 1; a process that has ended has no mask.
+        caught.is_none_or(|mask| mask >> 14 & 1 == 1)
+    });
+    signal(child, "TERM");
+}
+
+/// Whether a process has ended by now, and its exit code, none where a signal ended it.
+pub fn has_ended(child: &mut Running) -> Option<Option<i32>> {
+    let status = child.0.try_wait().expect("a child can be waited for");
+    status.map(|status| status.code())
+}
+
 /// Waits until a process has ended; its exit code, none where a signal ended it.
 pub fn ended(child: &mut Running) -> Option<i32> {
-    let mut status = None;
+    let mut code = None;
     eventually("the process ends", || {
-        status = child.0.try_wait().expect("a child can be waited for");
-        status.is_some()
+        code = has_ended(child);
+        code.is_some()
     });
-    status.and_then(|status| status.code())
+    code.flatten()
 }
 
 fn shown(output: &Output) -> String {

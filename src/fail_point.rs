@@ -1,0 +1,92 @@
+//! Steps of archiving at which a development build can be told to die, so that tests can kill it exactly there.
+//!
+//! `LAKEBED_KILL_AT=after_events_commit:3` ends the process the third time that it has committed rows. A release build
+//! knows nothing of it: [`reached`] is empty there.
+
+macro_rules! steps {
+    ($($(#[$meaning:meta])* $step:ident = $name:literal,)*) => {
+        /// A step of archiving.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Step { $($(#[$meaning])* $step,)* }
+
+        impl Step {
+            /// All of them.
+            pub const ALL: &[Step] = &[$(Step::$step,)*];
+
+            /// The name by which it is told.
+            pub fn name(self) -> &'static str {
+                match self { $(Step::$step => $name,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    /// raw_events is there, the quarantine not yet.
+    BetweenTables = "between_tables",
+    /// Partitions that the lake has never seen are about to get their first marks.
+    BeforeFirstMarks = "before_first_marks",
+    /// They have them.
+    AfterFirstMarks = "after_first_marks",
+    /// A file of rows is about to be put.
+    BeforeEventsFile = "before_events_file",
+    /// It is in the store, and no commit names it.
+    AfterEventsFile = "after_events_file",
+    /// A file of rejected messages is about to be put.
+    BeforeQuarantineFile = "before_quarantine_file",
+    /// It is in the store, and no commit names it.
+    AfterQuarantineFile = "after_quarantine_file",
+    /// The quarantine's commit is about to be put.
+    BeforeQuarantineCommit = "before_quarantine_commit",
+    /// It has landed; the rows of the same flushes have not.
+    AfterQuarantineCommit = "after_quarantine_commit",
+    /// The commit of rows is about to be put.
+    BeforeEventsCommit = "before_events_commit",
+    /// It has landed; nobody has been told.
+    AfterEventsCommit = "after_events_commit",
+    /// A checkpoint of a table's log is about to be written.
+    BeforeCheckpoint = "before_checkpoint",
+    /// It is written.
+    AfterCheckpoint = "after_checkpoint",
+    /// A file that no commit names is about to be deleted.
+    BeforeSweep = "before_sweep",
+    /// It is deleted.
+    AfterSweep = "after_sweep",
+    /// The group's offsets are about to be told.
+    BeforeGroupOffsets = "before_group_offsets",
+    /// They are on their way.
+    AfterGroupOffsets = "after_group_offsets",
+}
+
+/// Says that a step is reached; ends the process there if it was told to.
+#[cfg(debug_assertions)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "ends the process as SIGKILL does: at this instruction, without a destructor, with all its threads"
+)]
+pub fn reached(step: Step) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static TOLD: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSAGES: AtomicU64 = AtomicU64::new(0);
+    let told = TOLD.get_or_init(|| std::env::var("LAKEBED_KILL_AT").ok().as_deref().and_then(parsed));
+    if let Some((name, nth)) = told
+        && name == step.name()
+        && PASSAGES.fetch_add(1, Ordering::SeqCst) + 1 == *nth
+    {
+        std::process::abort();
+    }
+}
+
+/// Says that a step is reached.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn reached(_: Step) {}
+
+/// The step and the passage that `step[:nth]` tells; none where it is malformed.
+#[cfg(debug_assertions)]
+fn parsed(told: &str) -> Option<(String, u64)> {
+    let (name, nth) = told.split_once(':').unwrap_or((told, "1"));
+    Some((name.to_owned(), nth.parse().ok()?))
+}

@@ -1,0 +1,156 @@
+//! Proxies in which connections go wrong: Toxiproxy's, through its HTTP API.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{service, unique};
+
+/// A proxy, undisturbed at first.
+pub struct Proxy {
+    name: String,
+    /// Where clients connect to.
+    pub address: String,
+    client: reqwest::Client,
+    _lock: Option<File>,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toxic {
+    /// Everything comes so many milliseconds late, give or take.
+    Latency { ms: u64, jitter: u64 },
+    /// So many kilobytes a second pass.
+    Bandwidth { kilobytes: u64 },
+    /// The connection is reset after so many milliseconds.
+    Reset { ms: u64 },
+    /// Nothing passes, nobody is told, and after so many milliseconds the connection is closed.
+    Silence { ms: u64 },
+    /// The connection is closed behind so many bytes.
+    Cut { bytes: u64 },
+}
+
+/// Which way it goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// What the server is asked.
+    Requests,
+    /// What it answers.
+    Answers,
+}
+
+impl Proxy {
+    /// In front of the S3 server: a proxy that nobody else uses.
+    pub async fn of_store() -> Proxy {
+        let endpoint = service("AWS_ENDPOINT_URL");
+        let upstream = endpoint.trim_start_matches("http://");
+        let client = client();
+        let wanted = json!({"name": unique("store"), "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true});
+        let made = ask(client.post(api("")).body(wanted.to_string())).await;
+        Proxy {
+            name: text(&made["name"]),
+            address: text(&made["listen"]),
+            client,
+            _lock: None,
+        }
+    }
+
+    /// In front of a listener of Kafka's, all to oneself: waits until one is free.
+    pub async fn of_kafka() -> Proxy {
+        let addresses = service("LAKEBED_TEST_KAFKA_PROXIED");
+        let folder = service("LAKEBED_SERVICES_DIR");
+        let open = |number: usize| {
+            let path = Path::new(&folder).join(format!("run/kafka-proxy-{number}.lock"));
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("a lock file")
+        };
+        let locks: Vec<File> = (0..addresses.split(' ').count()).map(open).collect();
+        let free = locks.iter().position(|lock| lock.try_lock().is_ok());
+        let number = free.unwrap_or_else(|| {
+            let number = std::process::id() as usize % locks.len();
+            locks[number].lock().expect("the lock is waited for");
+            number
+        });
+        let proxy = Proxy {
+            name: format!("kafka-{number}"),
+            address: addresses.split(' ').nth(number).expect("an address").to_owned(),
+            client: client(),
+            _lock: locks.into_iter().nth(number),
+        };
+        // What a test that was killed may have left.
+        proxy.heal().await;
+        proxy
+    }
+
+    /// Lets something go wrong, on so many connections in a hundred.
+    pub async fn disturb(&self, toxic: Toxic, stream: Stream, percent: u64) {
+        let (kind, attributes) = match toxic {
+            Toxic::Latency { ms, jitter } => ("latency", json!({"latency": ms, "jitter": jitter})),
+            Toxic::Bandwidth { kilobytes } => ("bandwidth", json!({"rate": kilobytes})),
+            Toxic::Reset { ms } => ("reset_peer", json!({"timeout": ms})),
+            Toxic::Silence { ms } => ("timeout", json!({"timeout": ms})),
+            Toxic::Cut { bytes } => ("limit_data", json!({"bytes": bytes})),
+        };
+        let stream = match stream {
+            Stream::Requests => "upstream",
+            Stream::Answers => "downstream",
+        };
+        let share = percent as f64 / 100.0;
+        let wanted = json!({"type": kind, "stream": stream, "toxicity": share, "attributes": attributes});
+        let toxics = api(&format!("/{}/toxics", self.name));
+        ask(self.client.post(toxics).body(wanted.to_string())).await;
+    }
+
+    /// Closes all connections and takes no more.
+    pub async fn cut(&self) {
+        self.enable(false).await;
+    }
+
+    /// Puts everything right. Connections that were disturbed are closed: in some of them nothing would ever come.
+    pub async fn heal(&self) {
+        self.enable(false).await;
+        let toxics = ask(self.client.get(api(&format!("/{}/toxics", self.name)))).await;
+        for toxic in toxics.as_array().expect("toxics") {
+            let toxic = text(&toxic["name"]);
+            ask(self.client.delete(api(&format!("/{}/toxics/{toxic}", self.name)))).await;
+        }
+        self.enable(true).await;
+    }
+
+    /// Takes the proxy away, where it is the test's own.
+    pub async fn remove(self) {
+        match self._lock {
+            Some(_) => self.heal().await,
+            None => drop(ask(self.client.delete(api(&format!("/{}", self.name)))).await),
+        }
+    }
+
+    async fn enable(&self, enabled: bool) {
+        let wanted = json!({"enabled": enabled}).to_string();
+        ask(self.client.post(api(&format!("/{}", self.name))).body(wanted)).await;
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
+}
+
+fn api(path: &str) -> String {
+    format!("{}/proxies{path}", service("LAKEBED_TEST_TOXIPROXY"))
+}
+
+async fn ask(request: reqwest::RequestBuilder) -> Value {
+    let answer = request.send().await.expect("Toxiproxy answers");
+    let status = answer.status();
+    let body = answer.text().await.expect("Toxiproxy's answer is whole");
+    assert!(status.is_success(), "Toxiproxy: {status}: {body}");
+    serde_json::from_str(&body).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
+}

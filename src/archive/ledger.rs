@@ -44,6 +44,46 @@ pub struct Entry {
     pub tombstones: u64,
 }
 
+/// The tag that holds the [`Replay`] of a file that a replay of the quarantine wrote, as JSON.
+pub const REPLAY_TAG: &str = "lakebed.replay";
+/// The name under which raw_events counts the commits of replays.
+pub const REPLAY_ID: &str = "lakebed/replay";
+
+/// What a file holds that a replay of the quarantine wrote. It claims nothing of a partition: the flush that sent these
+/// messages to the quarantine did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The mark under [`REPLAY_ID`] on top of which the file was to be committed.
+    pub sequence: i64,
+    /// The topic.
+    pub topic: String,
+    /// The offsets of each partition that the file holds, in ascending ranges from their first to their last.
+    pub partitions: BTreeMap<i32, Vec<[i64; 2]>>,
+}
+
+impl Replay {
+    /// Rows of the file; none where its ranges are none that can be.
+    pub fn rows(&self) -> Option<u64> {
+        let mut rows = 0_u64;
+        for ranges in self.partitions.values() {
+            let mut before = -1;
+            for [from, to] in ranges {
+                if *from <= before || to < from {
+                    return None;
+                }
+                rows = rows.checked_add(u64::try_from(to - from).ok()?)?.checked_add(1)?;
+                before = *to;
+            }
+        }
+        Some(rows)
+    }
+
+    /// The tag of its file.
+    pub fn tag(&self) -> (String, String) {
+        (REPLAY_TAG.to_owned(), serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
 /// The name under which the mark of a partition stands in both tables: the offset that comes next.
 pub fn app_id(topic: &str, partition: i32) -> String {
     format!("lakebed/{topic}/{partition}")
@@ -54,10 +94,24 @@ pub fn first_id(topic: &str, partition: i32) -> String {
     format!("{}/first", app_id(topic, partition))
 }
 
+/// The topic and the partition whose mark stands under a name; none where it is no partition's mark.
+pub fn marked(id: &str) -> Option<(String, i32)> {
+    let (topic, partition) = id.strip_prefix("lakebed/")?.strip_suffix("/first").map_or_else(
+        || id.strip_prefix("lakebed/")?.rsplit_once('/'),
+        |of_first| of_first.rsplit_once('/'),
+    )?;
+    Some((topic.to_owned(), partition.parse().ok()?))
+}
+
 /// The tags of one file of a flush.
 pub fn tags(flush: Uuid, topic: &str, covered: &BTreeMap<i32, Covered>, file: &RecordBatch) -> Vec<(String, String)> {
+    vec![tag(flush, topic, covered), hours_tag(file)]
+}
+
+/// The tag that names the hours of a file's events.
+pub fn hours_tag(file: &RecordBatch) -> (String, String) {
     let hours = serde_json::to_string(&hours(file)).unwrap_or_default();
-    vec![tag(flush, topic, covered), (HOURS_TAG.to_owned(), hours)]
+    (HOURS_TAG.to_owned(), hours)
 }
 
 /// The tag that says what a flush covers.

@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::archive::{ArchiveReport, Progress};
+use crate::quality;
 
 /// A bar for an archiver.
 pub struct ArchiveBar(ProgressBar);
@@ -24,6 +25,29 @@ impl Progress for ArchiveBar {
 }
 
 impl Drop for ArchiveBar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A bar of the files that a proof reads.
+pub struct FileBar(ProgressBar);
+
+impl FileBar {
+    /// A bar that shows itself with the first file.
+    pub fn new() -> FileBar {
+        FileBar(ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()))
+    }
+}
+
+impl quality::Progress for FileBar {
+    fn read(&self, files: u64, total: u64) {
+        show(&self.0, total);
+        self.0.set_position(files);
+    }
+}
+
+impl Drop for FileBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -23,12 +23,29 @@ pub fn ask<T>(
     serve: impl Fn(Duration),
     request: impl Fn(Duration) -> KafkaResult<T>,
 ) -> Result<T, KafkaFault> {
-    let [first, rest] = PATIENCE;
+    ask_within(PATIENCE, brokers, what, notes, serve, request)
+}
+
+/// As [`ask`], with a patience of the caller's: for the first attempt, and for the second, which is left out where it is
+/// zero.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_within<T>(
+    [first, rest]: [Duration; 2],
+    brokers: &str,
+    what: &'static str,
+    notes: &Notes,
+    serve: impl Fn(Duration),
+    request: impl Fn(Duration) -> KafkaResult<T>,
+) -> Result<T, KafkaFault> {
     // What was noted before explains nothing of what comes.
     notes.take();
-    attempt(brokers, what, notes, &serve, || request(first)).or_else(|fault| match fault.may_pass() {
-        true => attempt(brokers, what, notes, &serve, || request(rest)),
-        false => Err(fault),
+    attempt(brokers, what, notes, &serve, || request(first)).or_else(|fault| {
+        match fault.may_pass() && !rest.is_zero() {
+            true => attempt(brokers, what, notes, &serve, || request(rest)),
+            false => Err(fault),
+        }
     })
 }
 

@@ -5,7 +5,7 @@ mod connection;
 mod fault;
 mod probe;
 
-pub use ask::ask;
+pub use ask::{ask, ask_within};
 pub use connection::{Notes, check, client_config};
 pub use fault::KafkaFault;
 pub use probe::{Probe, Watermarks};

@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{KafkaFault, Notes, ask, check, client_config};
+use super::{KafkaFault, Notes, ask, ask_within, check, client_config};
 use crate::config::KafkaSettings;
 
 /// The oldest offset that Kafka still has of a partition, and the one behind its newest.
@@ -23,10 +27,14 @@ pub struct Watermarks {
     pub high: i64,
 }
 
+/// The longest wait of a probe that may not wait for long, for one answer and for the times of messages.
+const SHORT: Duration = Duration::from_secs(3);
+
 /// A connection for questions about one topic.
 pub struct Probe {
     consumer: BaseConsumer<ProbeContext>,
     settings: KafkaSettings,
+    until: Option<Instant>,
 }
 
 impl Probe {
@@ -42,6 +50,18 @@ impl Probe {
         Ok(Probe {
             consumer,
             settings: settings.clone(),
+            until: None,
+        })
+    }
+
+    /// A probe that waits some seconds for each answer, and for all of them together no longer than until then.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn until(settings: &KafkaSettings, until: Instant) -> Result<Probe, KafkaFault> {
+        Ok(Probe {
+            until: Some(until),
+            ..Probe::new(settings)?
         })
     }
 
@@ -89,7 +109,74 @@ impl Probe {
 
     fn ask<T>(&self, what: &'static str, request: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, KafkaFault> {
         let serve = |patience| drop(self.consumer.poll(patience));
-        ask(&self.settings.brokers, what, &self.consumer.context().0, serve, request)
+        let (brokers, notes) = (&self.settings.brokers, &self.consumer.context().0);
+        match self.until {
+            None => ask(brokers, what, notes, serve, request),
+            Some(until) => {
+                // The client library takes a wait of nothing for one without end.
+                let left = until.saturating_duration_since(Instant::now());
+                let patience = left.clamp(Duration::from_millis(1), SHORT);
+                ask_within([patience, Duration::ZERO], brokers, what, notes, serve, request)
+            }
+        }
+    }
+
+    /// When the first message at or behind each of these offsets was written; left out where there is none, or none
+    /// came within some seconds.
+    pub fn times(&self, from: &BTreeMap<i32, i64>) -> BTreeMap<i32, DateTime<Utc>> {
+        let mut times = BTreeMap::new();
+        if let Err(error) = self.try_times(from, &mut times) {
+            tracing::debug!(%error, "the times of waiting messages were not found out");
+        }
+        times
+    }
+
+    fn try_times(&self, from: &BTreeMap<i32, i64>, times: &mut BTreeMap<i32, DateTime<Utc>>) -> KafkaResult<()> {
+        let begun = Instant::now();
+        let until = self.until.map_or(begun + SHORT, |until| until.min(begun + SHORT));
+        let mut open = TopicPartitionList::new();
+        for (partition, offset) in from {
+            open.add_partition_offset(&self.settings.topic, *partition, Offset::Offset(*offset))?;
+        }
+        // Only a client with a group reads messages; this one neither joins the group nor commits to it.
+        let reader: BaseConsumer<ProbeContext> = client_config(&self.settings)
+            .set("group.id", "lakebed-probe")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("fetch.message.max.bytes", "4096")
+            .set("queued.min.messages", "1")
+            .create_with_context(ProbeContext::default())?;
+        reader.assign(&open)?;
+        let mut waiting = from.len();
+        while waiting > 0 && Instant::now() < until {
+            let partition = match reader.poll(Duration::from_millis(50)) {
+                Some(Ok(message)) => {
+                    let partition = message.partition();
+                    let millis = message.timestamp().to_millis();
+                    if let (false, Some(time)) = (
+                        times.contains_key(&partition),
+                        millis.and_then(DateTime::from_timestamp_millis),
+                    ) {
+                        times.insert(partition, time);
+                    }
+                    partition
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => partition,
+                Some(Err(_)) | None => continue,
+            };
+            let mut done = TopicPartitionList::new();
+            done.add_partition(&self.settings.topic, partition);
+            if reader
+                .assignment()?
+                .find_partition(&self.settings.topic, partition)
+                .is_some()
+            {
+                reader.incremental_unassign(&done)?;
+                waiting -= 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@
 //! publisher stands on. When somebody else was first, the writer takes in what they committed and says
 //! [`CommitOutcome::Conflict`]; the caller compares again and decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -35,6 +35,15 @@ pub enum CommitOutcome {
     Committed(u64),
     /// Somebody else committed first, and the writer has taken that in: compare again.
     Conflict,
+}
+
+/// The operation of a commit that adds rows or moves marks.
+pub fn append() -> DeltaOperation {
+    DeltaOperation::Write {
+        mode: SaveMode::Append,
+        partition_by: None,
+        predicate: None,
+    }
 }
 
 /// One table, as a writer sees it.
@@ -143,6 +152,22 @@ impl TableWriter {
         let mark = blocking(&self.place, move || loaded.get_app_id_version(&id, engine.as_ref())).await?;
         self.marks.insert(app_id.to_owned(), mark);
         Ok(mark)
+    }
+
+    /// All marks that applications have left in the table's log.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or the log cannot be read.
+    pub async fn all_marks(&self) -> Result<BTreeMap<String, i64>, LakeError> {
+        let (loaded, engine) = (Arc::clone(&self.loaded), self.log_store.engine(None));
+        let mut marks = blocking(&self.place, move || super::marks::all(&loaded, engine.as_ref())).await?;
+        // What was taken in since the log was read is newer.
+        marks.extend(
+            self.marks
+                .iter()
+                .filter_map(|(name, mark)| Some((name.clone(), (*mark)?))),
+        );
+        Ok(marks)
     }
 
     /// Takes in what others have committed since.

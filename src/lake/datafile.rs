@@ -27,6 +27,9 @@ pub fn writer_properties() -> WriterPropertiesBuilder {
         .set_created_by(concat!("lakebed version ", env!("CARGO_PKG_VERSION")).to_owned())
 }
 
+/// The tag that holds the CRC-32 of a file's bytes, as eight hexadecimal digits.
+pub const CHECKSUM_TAG: &str = "lakebed.crc32";
+
 /// A file to be.
 #[derive(Debug, Clone)]
 pub struct NewFile {
@@ -61,6 +64,8 @@ pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeE
     .map_err(|error| fault(error.to_string()))?
     .map_err(|error| fault(error.to_string()))?;
     let size = bytes.len();
+    let mut tags = file.tags;
+    tags.push((CHECKSUM_TAG.to_owned(), format!("{:08x}", crc32fast::hash(&bytes))));
     let path: Path = lake
         .path(table)
         .parts()
@@ -78,7 +83,7 @@ pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeE
         modification_time: chrono::Utc::now().timestamp_millis(),
         data_change: true,
         stats: Some(stats),
-        tags: Some(file.tags.into_iter().map(some).collect()),
+        tags: Some(tags.into_iter().map(some).collect()),
         ..Add::default()
     })
 }

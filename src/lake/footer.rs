@@ -1,16 +1,9 @@
 //! A Parquet file's footer, read by itself.
 
-use std::ops::Range;
+use object_store::ObjectMeta;
+use parquet::file::metadata::ParquetMetaData;
 
-use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
-use parquet::arrow::async_reader::MetadataFetch;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-
+use super::object::ParquetObject;
 use super::{Lake, LakeError};
 
 /// Reads a file's footer.
@@ -18,12 +11,8 @@ use super::{Lake, LakeError};
 /// # Errors
 /// [`LakeError::Table`] where the file has none that can be read.
 pub async fn read(lake: &Lake, object: &ObjectMeta) -> Result<ParquetMetaData, LakeError> {
-    let ranges = Ranges {
-        lake,
-        location: &object.location,
-    };
-    ParquetMetaDataReader::new()
-        .load_and_finish(ranges, object.size)
+    ParquetObject::new(lake, &object.location, object.size)
+        .footer()
         .await
         .map_err(|error| LakeError::Table {
             place: object.location.to_string(),
@@ -31,21 +20,8 @@ pub async fn read(lake: &Lake, object: &ObjectMeta) -> Result<ParquetMetaData, L
         })
 }
 
-/// The byte ranges of one object, as the footer's reader asks for them.
-struct Ranges<'a> {
-    lake: &'a Lake,
-    location: &'a Path,
-}
-
-impl MetadataFetch for Ranges<'_> {
-    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move {
-            self.lake
-                .store()
-                .get_range(self.location, range)
-                .await
-                .map_err(|error| ParquetError::External(Box::new(error)))
-        }
-        .boxed()
-    }
+/// What a file's writer noted in its footer under a name.
+pub fn note<'a>(footer: &'a ParquetMetaData, name: &str) -> Option<&'a str> {
+    let notes = footer.file_metadata().key_value_metadata()?;
+    notes.iter().find(|note| note.key == name)?.value.as_deref()
 }

@@ -5,7 +5,11 @@
 
 pub mod commit;
 pub mod datafile;
+#[cfg(test)]
+pub(crate) mod faulty;
 pub mod footer;
+mod marks;
+pub mod object;
 mod plain;
 pub mod snapshot;
 mod statistics;

@@ -136,9 +136,8 @@ pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeEr
 ///
 /// # Errors
 /// [`LakeError`] where the store fails.
-pub async fn present_files(lake: &Lake, table: &str) -> Result<Vec<Path>, LakeError> {
-    let objects = plain::list(lake, table).await?;
-    Ok(objects.into_iter().map(|object| object.location).collect())
+pub async fn present_files(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
+    plain::list(lake, table).await
 }
 
 fn under(folder: &Path, relative: &str) -> Path {

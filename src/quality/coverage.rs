@@ -1,19 +1,19 @@
-//! Whether the ranges that flushes claim cover a partition without gap or overlap, and hold what they claim. Pure.
+//! Whether the ranges that flushes claim cover a partition without gap or overlap. Pure.
 //!
 //! A claim of raw_events stands with the commit that moved the partition's mark. A claim of the quarantine stands for a
 //! flush that left no file in raw_events, and was committed before the mark moved: it counts where raw_events has no
 //! claim for the same offsets, for the process may have died in between and the next may have cut its flush elsewhere.
 
-use std::fmt;
+use std::sync::Arc;
 
-use serde::Serialize;
+use super::finding::{Finding, FindingKind};
 
 /// What one flush claims of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The first offset.
     pub start: i64,
-    /// One past the last offset.
+    /// One past the last offset, which is greater than the first.
     pub end: i64,
     /// Messages that became rows.
     pub rows: u64,
@@ -22,278 +22,118 @@ pub struct Claim {
     /// Messages without a value.
     pub tombstones: u64,
     /// The flush's files.
-    pub files: Vec<String>,
+    pub files: Arc<[String]>,
 }
 
-/// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "finding", rename_all = "snake_case")]
-pub enum Finding {
-    /// No flush covers these offsets.
-    Gap {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The first offset.
-        from: i64,
-        /// The last offset.
-        to: i64,
-    },
-    /// More than one flush covers these offsets.
-    Overlap {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The first offset.
-        from: i64,
-        /// The last offset.
-        to: i64,
-        /// The files of the later flush.
-        files: Vec<String>,
-    },
-    /// The lake holds more than its mark says is archived.
-    BeyondMark {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The mark.
-        mark: i64,
-        /// One past the last offset that a flush covers.
-        end: i64,
-    },
-    /// A flush's files hold another number of rows than it archived.
-    Rows {
-        /// The topic.
-        topic: String,
-        /// Rows that the flush archived.
-        archived: u64,
-        /// Rows that its files hold.
-        held: u64,
-        /// The files.
-        files: Vec<String>,
-    },
-    /// A file that the table's log names is not there.
-    MissingFile {
-        /// The file.
-        file: String,
-        /// What it covered, where its ledger says so.
-        covered: String,
-    },
-    /// A file without a ledger: another writer's.
-    ForeignFile {
-        /// The file.
-        file: String,
-    },
-    /// A message is in the lake more than once.
-    Duplicate {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
-        /// How often.
-        times: u64,
-    },
-    /// A range holds another number of messages than was archived of it.
-    Messages {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The first offset of the range.
-        from: i64,
-        /// The last offset of the range.
-        to: i64,
-        /// Rows and quarantined messages that were archived.
-        archived: u64,
-        /// Rows and quarantined messages that are there.
-        held: u64,
-    },
+/// How the claims of a partition cover it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The claims that count.
+    pub claims: Vec<Claim>,
+    /// What they cover, from the first to the last offset of each range.
+    pub covered: Vec<[i64; 2]>,
+    /// What they leave out.
+    pub gaps: Vec<[i64; 2]>,
+    /// What more than one of them covers.
+    pub overlaps: Vec<[i64; 2]>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Finding::Gap {
-                topic,
-                partition,
-                from,
-                to,
-            } => {
-                write!(f, "gap: no flush covers offsets {from} to {to} of {topic}[{partition}]")
-            }
-            Finding::Overlap {
-                topic,
-                partition,
-                from,
-                to,
-                files,
-            } => write!(
-                f,
-                "overlap: offsets {from} to {to} of {topic}[{partition}] are covered again by {}",
-                files.join(", ")
-            ),
-            Finding::BeyondMark {
-                topic,
-                partition,
-                mark,
-                end,
-            } => write!(
-                f,
-                "beyond the mark: files cover {topic}[{partition}] up to offset {}, but its mark is {mark}",
-                end - 1
-            ),
-            Finding::Rows {
-                topic,
-                archived,
-                held,
-                files,
-            } => write!(
-                f,
-                "rows: a flush of {topic} archived {archived}, but its files hold {held}: {}",
-                files.join(", ")
-            ),
-            Finding::MissingFile { file, covered } => write!(f, "missing file: {file} (it covered {covered})"),
-            Finding::ForeignFile { file } => {
-                write!(
-                    f,
-                    "foreign file: {file} bears no ledger, so another writer made or rewrote it"
-                )
-            }
-            Finding::Duplicate {
-                topic,
-                partition,
-                offset,
-                times,
-            } => {
-                write!(
-                    f,
-                    "duplicate: offset {offset} of {topic}[{partition}] is there {times} times"
-                )
-            }
-            Finding::Messages {
-                topic,
-                partition,
-                from,
-                to,
-                archived,
-                held,
-            } => write!(
-                f,
-                "messages: of offsets {from} to {to} of {topic}[{partition}], {archived} were archived and {held} are there"
-            ),
-        }
-    }
-}
-
-/// Checks that the claims lead from `first` to `mark` without gap or overlap; what is wrong, and the claims that count.
+/// Follows the claims from `first`, or where that is not known from the first of them, to the mark.
 pub fn check(
     topic: &str,
     partition: i32,
     first: Option<i64>,
-    mark: i64,
-    events: Vec<Claim>,
-    quarantine: Vec<Claim>,
-) -> (Vec<Finding>, Vec<Claim>) {
-    let mut events = events;
+    mark: Option<i64>,
+    mut events: Vec<Claim>,
+    mut fillers: Vec<Claim>,
+) -> Coverage {
     events.sort_by_key(|claim| (claim.start, claim.end));
-    let mut fillers = quarantine;
     fillers.sort_by_key(|claim| (claim.start, claim.end));
     let begin = events.iter().chain(&fillers).map(|claim| claim.start).min();
-    let mut next = first.or(begin).unwrap_or(mark);
-    let mut findings = Vec::new();
-    let mut counted = Vec::new();
+    let finding = |kind: FindingKind, from: i64, until: i64| {
+        Finding::new(kind).at(topic, partition, vec![[from, until.saturating_sub(1)]])
+    };
+    let mut coverage = Coverage::default();
+    // Fillers from before the first claim that counts may be left over from a process that died.
+    let earliest = events.first().map(|claim| claim.start);
+    let mut next = match (first, earliest) {
+        (Some(first), Some(earliest)) => first.min(earliest),
+        (Some(first), None) => first,
+        (None, _) => begin.or(mark).unwrap_or_default(),
+    };
+    if let Some(first) = first.filter(|first| next < *first) {
+        let early = events.iter().filter(|claim| claim.start < first);
+        let files = early.flat_map(|claim| claim.files.iter().cloned());
+        coverage
+            .findings
+            .push(finding(FindingKind::BeforeFirst, next, first).files(files));
+    }
+    let mut last: Option<Claim> = None;
     for claim in events {
-        next = fill(&fillers, next, claim.start, &mut counted);
+        next = coverage.fill(&fillers, next, claim.start);
         if claim.start > next {
-            findings.push(gap(topic, partition, next, claim.start));
+            coverage.gaps.push([next, claim.start - 1]);
+            coverage.findings.push(finding(FindingKind::Gap, next, claim.start));
         } else if claim.start < next {
-            findings.push(Finding::Overlap {
-                topic: topic.to_owned(),
-                partition,
-                from: claim.start,
-                to: next.min(claim.end) - 1,
-                files: claim.files.clone(),
-            });
+            let until = next.min(claim.end);
+            let files = last.iter().flat_map(|last| last.files.iter()).chain(claim.files.iter());
+            coverage.overlaps.push([claim.start, until - 1]);
+            coverage
+                .findings
+                .push(finding(FindingKind::Overlap, claim.start, until).files(files.cloned()));
+        }
+        if claim.end > next {
+            last = Some(claim.clone());
         }
         next = next.max(claim.end);
-        counted.push(claim);
+        coverage.count(claim);
     }
-    next = fill(&fillers, next, mark, &mut counted);
-    if next < mark {
-        findings.push(gap(topic, partition, next, mark));
-    } else if next > mark {
-        findings.push(Finding::BeyondMark {
-            topic: topic.to_owned(),
-            partition,
-            mark,
-            end: next,
+    let mark_or_none = mark.unwrap_or(next);
+    next = coverage.fill(&fillers, next, mark_or_none);
+    if next < mark_or_none {
+        coverage.gaps.push([next, mark_or_none - 1]);
+        coverage.findings.push(finding(FindingKind::Gap, next, mark_or_none));
+    } else if mark.is_none_or(|mark| next > mark) && !coverage.claims.is_empty() {
+        let from = mark.or(begin).unwrap_or_default();
+        let beyond = coverage.claims.iter().filter(|claim| claim.end > from);
+        let files: Vec<String> = beyond.flat_map(|claim| claim.files.iter().cloned()).collect();
+        let found = finding(FindingKind::BeyondMark, from, next).files(files);
+        coverage.findings.push(match mark {
+            Some(mark) => found.because(format!("the mark is {mark}")),
+            None => found.because("there is no mark"),
         });
     }
-    (findings, counted)
+    coverage
 }
 
-/// Goes on from `next` by claims of the quarantine as far as they lead, at most to `until`.
-fn fill(fillers: &[Claim], next: i64, until: i64, counted: &mut Vec<Claim>) -> i64 {
-    let mut next = next;
-    while next < until {
-        let longest = fillers
-            .iter()
-            .filter(|claim| claim.start == next && claim.end > next && claim.end <= until)
-            .max_by_key(|claim| claim.end);
-        let Some(claim) = longest else {
-            break;
-        };
-        next = claim.end;
-        counted.push(claim.clone());
-    }
-    next
-}
-
-fn gap(topic: &str, partition: i32, from: i64, until: i64) -> Finding {
-    Finding::Gap {
-        topic: topic.to_owned(),
-        partition,
-        from,
-        to: until - 1,
-    }
-}
-
-/// Checks each offset that is there: none twice, and in each claim's range as many as it archived. `offsets` are those
-/// of the partition's rows and quarantined messages, in any order.
-pub fn check_offsets(topic: &str, partition: i32, claims: &[Claim], mut offsets: Vec<i64>) -> Vec<Finding> {
-    offsets.sort_unstable();
-    let mut findings: Vec<Finding> = offsets
-        .chunk_by(|a, b| a == b)
-        .filter(|same| same.len() > 1)
-        .map(|same| Finding::Duplicate {
-            topic: topic.to_owned(),
-            partition,
-            offset: same[0],
-            times: same.len() as u64,
-        })
-        .collect();
-    offsets.dedup();
-    for claim in claims {
-        let from = offsets.partition_point(|offset| *offset < claim.start);
-        let to = offsets.partition_point(|offset| *offset < claim.end);
-        let (archived, held) = (claim.rows + claim.quarantined, (to - from) as u64);
-        if archived != held {
-            findings.push(Finding::Messages {
-                topic: topic.to_owned(),
-                partition,
-                from: claim.start,
-                to: claim.end - 1,
-                archived,
-                held,
-            });
+impl Coverage {
+    /// Goes on from `next` by claims of the quarantine as far as they lead, at most to `until`.
+    fn fill(&mut self, fillers: &[Claim], mut next: i64, until: i64) -> i64 {
+        while next < until {
+            let from = fillers.partition_point(|claim| claim.start < next);
+            let longest = fillers[from..]
+                .iter()
+                .take_while(|claim| claim.start == next)
+                .filter(|claim| claim.end <= until)
+                .last();
+            let Some(claim) = longest else {
+                break;
+            };
+            next = claim.end;
+            self.count(claim.clone());
         }
+        next
     }
-    findings
+
+    fn count(&mut self, claim: Claim) {
+        match self.covered.last_mut() {
+            Some([_, to]) if claim.start <= to.saturating_add(1) => *to = (*to).max(claim.end - 1),
+            _ => self.covered.push([claim.start, claim.end - 1]),
+        }
+        self.claims.push(claim);
+    }
 }
 
 #[cfg(test)]
@@ -307,20 +147,20 @@ mod tests {
             rows: u64::try_from(end - start).unwrap_or_default(),
             quarantined: 0,
             tombstones: 0,
-            files: vec![format!("{start}")],
+            files: Arc::new([format!("{start}")]),
         }
     }
 
-    fn found(first: Option<i64>, mark: i64, events: &[(i64, i64)], quarantine: &[(i64, i64)]) -> String {
+    fn found(first: Option<i64>, mark: Option<i64>, events: &[(i64, i64)], quarantine: &[(i64, i64)]) -> String {
         let claims = |ranges: &[(i64, i64)]| ranges.iter().map(|(start, end)| claim(*start, *end)).collect();
-        let (findings, _) = check("t", 0, first, mark, claims(events), claims(quarantine));
-        let words: Vec<String> = findings
+        let coverage = check("t", 0, first, mark, claims(events), claims(quarantine));
+        let words: Vec<String> = coverage
+            .findings
             .iter()
-            .map(|finding| match finding {
-                Finding::Gap { from, to, .. } => format!("gap {from}-{to}"),
-                Finding::Overlap { from, to, .. } => format!("overlap {from}-{to}"),
-                Finding::BeyondMark { mark, end, .. } => format!("{end} beyond {mark}"),
-                other => format!("{other:?}"),
+            .map(|finding| {
+                let [from, to] = finding.places[0].offsets[0];
+                let name = serde_json::to_string(&finding.finding).expect("a name");
+                format!("{} {from}-{to}", name.trim_matches('"'))
             })
             .collect();
         words.join(", ")
@@ -329,61 +169,51 @@ mod tests {
     #[test]
     fn truth_table() {
         let table = [
-            (Some(0), 0, &[][..], &[][..], ""),
-            (Some(0), 30, &[(0, 10), (10, 30)], &[], ""),
-            (Some(0), 30, &[(10, 30), (0, 10)], &[], ""),
-            (Some(0), 30, &[(0, 10), (20, 30)], &[], "gap 10-19"),
-            (Some(0), 30, &[(0, 10), (20, 30)], &[(10, 20)], ""),
-            (Some(0), 30, &[(0, 10), (20, 30)], &[(10, 14), (14, 20)], ""),
-            (Some(0), 30, &[(0, 10), (20, 30)], &[(10, 25)], "gap 10-19"),
+            (Some(0), Some(0), &[][..], &[][..], ""),
+            (Some(7), Some(7), &[], &[], ""),
+            (Some(0), Some(30), &[(0, 10), (10, 30)], &[], ""),
+            (Some(0), Some(30), &[(10, 30), (0, 10)], &[], ""),
+            (Some(0), Some(30), &[(0, 10), (20, 30)], &[], "gap 10-19"),
+            (Some(0), Some(30), &[(0, 10), (20, 30)], &[(10, 20)], ""),
+            (Some(0), Some(30), &[(0, 10), (20, 30)], &[(10, 14), (14, 20)], ""),
+            (Some(0), Some(30), &[(0, 10), (20, 30)], &[(10, 25)], "gap 10-19"),
             // The quarantine's claim of a process that died; the next cut its flush elsewhere.
-            (Some(0), 30, &[(0, 10), (10, 30)], &[(10, 17)], ""),
-            (Some(0), 30, &[(0, 12), (10, 30)], &[], "overlap 10-11"),
-            (Some(0), 40, &[(0, 30)], &[], "gap 30-39"),
-            (Some(0), 40, &[(0, 30)], &[(30, 40)], ""),
-            (Some(0), 20, &[(0, 30)], &[], "30 beyond 20"),
-            (Some(0), 30, &[(10, 30)], &[], "gap 0-9"),
-            (None, 30, &[(10, 30)], &[], ""),
-            (Some(5), 9, &[], &[(5, 9)], ""),
+            (Some(0), Some(30), &[(0, 10), (10, 30)], &[(10, 17)], ""),
+            (Some(0), Some(30), &[(0, 12), (10, 30)], &[], "overlap 10-11"),
+            (Some(0), Some(30), &[(0, 30), (10, 20)], &[], "overlap 10-19"),
+            (
+                Some(0),
+                Some(30),
+                &[(0, 30), (5, 9), (9, 12)],
+                &[],
+                "overlap 5-8, overlap 9-11",
+            ),
+            (Some(0), Some(40), &[(0, 30)], &[], "gap 30-39"),
+            (Some(0), Some(40), &[(0, 30)], &[(30, 40)], ""),
+            // The mark was moved back, or forward; so was the first one.
+            (Some(0), Some(20), &[(0, 30)], &[], "beyond_mark 20-29"),
+            (Some(0), Some(99), &[(0, 30)], &[], "gap 30-98"),
+            (Some(0), None, &[(0, 30)], &[], "beyond_mark 0-29"),
+            (Some(0), Some(30), &[(10, 30)], &[], "gap 0-9"),
+            (Some(15), Some(30), &[(10, 20), (20, 30)], &[], "before_first 10-14"),
+            (None, Some(30), &[(10, 30)], &[], ""),
+            (Some(5), Some(9), &[], &[(5, 9)], ""),
+            (Some(5), Some(9), &[], &[], "gap 5-8"),
         ];
         for (first, mark, events, quarantine, expected) in table {
             assert_eq!(
                 found(first, mark, events, quarantine),
                 expected,
-                "{events:?} {quarantine:?} to {mark}"
+                "{events:?} {quarantine:?} from {first:?} to {mark:?}"
             );
         }
     }
 
     #[test]
-    fn offsets_are_counted_in_each_claim() {
-        let claims = [claim(0, 3), claim(3, 5)];
-        assert_eq!(check_offsets("t", 0, &claims, vec![4, 0, 1, 3, 2]), []);
-        let findings = check_offsets("t", 0, &claims, vec![0, 1, 1, 2, 4]);
-        assert!(
-            matches!(
-                findings[0],
-                Finding::Duplicate {
-                    offset: 1,
-                    times: 2,
-                    ..
-                }
-            ),
-            "{findings:?}"
-        );
-        assert!(
-            matches!(
-                findings[1],
-                Finding::Messages {
-                    from: 3,
-                    to: 4,
-                    archived: 2,
-                    held: 1,
-                    ..
-                }
-            ),
-            "{findings:?}"
-        );
-        assert_eq!(findings.len(), 2);
+    fn ranges_that_meet_are_one() {
+        let claims = vec![claim(0, 10), claim(10, 20), claim(25, 30), claim(27, 40)];
+        let coverage = check("t", 0, Some(0), Some(40), claims, Vec::new());
+        assert_eq!(coverage.covered, [[0, 19], [25, 39]]);
+        assert_eq!((coverage.gaps, coverage.overlaps), (vec![[20, 24]], vec![[27, 29]]));
     }
 }

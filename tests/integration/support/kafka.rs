@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{service, unique};
 
@@ -60,6 +61,21 @@ impl Topic {
             tokio::task::yield_now().await;
         }
         panic!("{} was not made anew", self.name);
+    }
+
+    /// Has Kafka drop a partition's messages before an offset, as retention does.
+    pub async fn drop_before(&self, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(&self.name, partition, Offset::Offset(offset))
+            .expect("an offset");
+        let dropped = admin()
+            .delete_records(&before, &AdminOptions::new())
+            .await
+            .expect("messages can be dropped");
+        for element in dropped.elements() {
+            element.error().expect("the messages are dropped");
+        }
     }
 
     /// Adds partitions.

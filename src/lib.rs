@@ -13,5 +13,6 @@ pub mod lake;
 pub mod monitor;
 pub mod produce;
 pub mod quality;
+pub mod quarantine;
 pub mod query;
 pub mod retry;

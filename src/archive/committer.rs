@@ -12,9 +12,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use deltalake_core::kernel::Action;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
 
 use super::ArchiveError;
 use super::checkpoint::{Standing, standings};
@@ -26,8 +25,13 @@ use super::sweep;
 use super::writer::{self, Written};
 use crate::event::{EventSchema, conform};
 use crate::fail_point::{self, Step};
+use crate::lake::commit::append;
 use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
 use crate::monitor;
+
+/// The age at which a file that a replay wrote and did not commit is taken for a dead one's. One that lives writes it
+/// anew.
+const ABANDONED: TimeDelta = TimeDelta::hours(1);
 
 /// Where to begin to read a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,22 +232,7 @@ impl Committer {
     /// [`ArchiveError::Lake`] where the store fails.
     pub async fn sweep(&mut self) -> Result<(), ArchiveError> {
         self.refresh().await?;
-        let candidates = sweep::candidates(&self.lake, &self.topic).await?;
-        let mut left = false;
-        for (file, starts) in candidates {
-            let mut dead = false;
-            for (partition, start) in starts {
-                dead |= self
-                    .events
-                    .mark(&app_id(&self.topic, partition))
-                    .await?
-                    .is_some_and(|mark| mark > start);
-            }
-            if dead {
-                sweep::delete(&self.lake, &file).await?;
-            }
-            left |= !dead;
-        }
+        let left = sweep::sweep(&self.lake, &mut self.events, Some(&self.topic), Some(ABANDONED)).await?;
         self.litter = left;
         Ok(())
     }
@@ -444,14 +433,6 @@ fn ends(group: &Group) -> BTreeMap<i32, i64> {
         *end = covered.offsets.end.max(*end);
     }
     ends
-}
-
-fn append() -> DeltaOperation {
-    DeltaOperation::Write {
-        mode: SaveMode::Append,
-        partition_by: None,
-        predicate: None,
-    }
 }
 
 #[cfg(test)]

@@ -9,23 +9,23 @@
 //! ([`checkpoint`]). Whatever happens to a process, its partitions, its requests or their answers, the next reading
 //! begins at the mark.
 
-mod buffer;
+pub(crate) mod buffer;
 mod checkpoint;
-mod columns;
-mod committer;
+pub(crate) mod columns;
+pub(crate) mod committer;
 mod figures;
-mod flush;
+pub(crate) mod flush;
 mod group;
 pub mod ledger;
-mod month;
+pub(crate) mod month;
 mod pipeline;
 mod quarantine;
 mod report;
 mod source;
 mod starts;
-mod sweep;
+pub(crate) mod sweep;
 mod trouble;
-mod writer;
+pub(crate) mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,6 @@
 //! A flush into Parquet files, one for each month of its events.
 
+use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Add;
 use parquet::basic::Encoding;
@@ -10,7 +11,8 @@ use uuid::Uuid;
 
 use super::ArchiveError;
 use super::flush::Flush;
-use super::{ledger, month};
+use super::ledger;
+use super::month::{self, Month};
 use crate::event::{OFFSET, TIMESTAMP};
 use crate::fail_point::{self, Step};
 use crate::lake::datafile::{self, NewFile, writer_properties};
@@ -38,22 +40,27 @@ pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -
     if flush.rows.num_rows() > 0 {
         for (month, batch) in month::split(&flush.rows)? {
             let tags = ledger::tags(id, topic, &flush.covered, &batch);
-            let file = NewFile {
-                path: format!("{}/{}", month.folder(), file_name(now)),
-                partition_values: vec![
-                    ("year".to_owned(), month.year.to_string()),
-                    ("month".to_owned(), month.month.to_string()),
-                ],
-                properties: properties(&tags),
-                tags,
-                batch,
-            };
+            let file = new_file(month, batch, tags, now);
             fail_point::reached(Step::BeforeEventsFile);
             adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
             fail_point::reached(Step::AfterEventsFile);
         }
     }
     Ok(Written { flush, id, adds })
+}
+
+/// A file of raw_events that holds these rows of one month, and bears these tags in its footer too.
+pub fn new_file(month: Month, batch: RecordBatch, tags: Vec<(String, String)>, now: DateTime<Utc>) -> NewFile {
+    NewFile {
+        path: format!("{}/{}", month.folder(), file_name(now)),
+        partition_values: vec![
+            ("year".to_owned(), month.year.to_string()),
+            ("month".to_owned(), month.month.to_string()),
+        ],
+        properties: properties(&tags),
+        tags,
+        batch,
+    }
 }
 
 fn file_name(now: DateTime<Utc>) -> String {

@@ -8,6 +8,7 @@ mod output;
 mod process;
 mod produce;
 mod progress;
+mod quarantine;
 mod query;
 mod stop;
 mod verify;
@@ -75,6 +76,7 @@ enum Command {
     Process(process::ProcessCommand),
     Query(query::QueryCommand),
     Verify(verify::VerifyCommand),
+    Quarantine(quarantine::QuarantineCommand),
     Config(config::ConfigCommand),
 }
 
@@ -109,6 +111,7 @@ impl Cli {
             Command::Process(command) => command.run().await,
             Command::Query(command) => command.run().await,
             Command::Verify(command) => return command.run().await,
+            Command::Quarantine(command) => command.run().await,
             Command::Config(command) => command.run(matches, file),
         };
         done.map(|()| ExitCode::SUCCESS)

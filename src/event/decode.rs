@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 
 use super::Reason;
+use super::assume::Assumptions;
 use super::columns::{Cell, Column};
 use super::fields::{Field, Fields};
 use super::fit::{Rule, column_type, fit};
@@ -76,13 +77,27 @@ impl EventBuffer {
     /// Flush well before [`bytes`](Self::bytes) nears 2 GiB, where a column of strings ends: a message that could pass that
     /// limit is refused as [`Reason::TooLarge`].
     pub fn push(&mut self, message: &[u8], partition: i32, offset: i64, now: i64) -> Result<(), Reason> {
+        self.push_assuming(message, partition, offset, now, Assumptions::default())
+    }
+
+    /// As [`push`](Self::push), where something may be assumed of a timestamp that is none by the rules.
+    pub fn push_assuming(
+        &mut self,
+        message: &[u8],
+        partition: i32,
+        offset: i64,
+        now: i64,
+        assumptions: Assumptions,
+    ) -> Result<(), Reason> {
         // No column takes more text from a message than the message has.
         if self.text.saturating_add(message.len()) > MAX_TEXT {
             return Err(Reason::TooLarge);
         }
         let text = simdutf8::basic::from_utf8(message).map_err(|_| Reason::NotJson)?;
         self.fields.scan(text, &self.schema)?;
-        let timestamp = self.timestamp(text, now)?;
+        let timestamp = self
+            .timestamp(text, now)
+            .or_else(|reason| self.assumed(text, now, assumptions).ok_or(reason))?;
 
         // The message is a row: nothing fails from here on.
         let row = self.len();
@@ -156,11 +171,19 @@ impl EventBuffer {
             .filter(|value| value.kind != Kind::Null);
         let value = value.ok_or(Reason::TimestampMissing)?;
         match fit(Rule::Timestamp, value, &mut self.room) {
-            Some(Cell::Int64(time)) if time < OLDEST => Err(Reason::TimestampTooOld),
-            Some(Cell::Int64(time)) if time > now.saturating_add(DAY) => Err(Reason::TimestampInFuture),
-            Some(Cell::Int64(time)) => Ok(time),
+            Some(Cell::Int64(time)) => within_bounds(time, now),
             _ => Err(Reason::TimestampInvalid),
         }
+    }
+
+    /// The message's time under assumptions, if it lies within the bounds.
+    #[cold]
+    fn assumed(&self, text: &str, now: i64, assumptions: Assumptions) -> Option<i64> {
+        let value = self
+            .fields
+            .get(TIMESTAMP, text)
+            .filter(|value| value.kind != Kind::Null);
+        within_bounds(assumptions.timestamp(value)?, now).ok()
     }
 
     /// Appends a field's value to its column, to a new column, or to what is rescued.
@@ -196,5 +219,14 @@ impl EventBuffer {
         self.fields.learn(&name);
         self.width += column_type.width();
         Some(slot)
+    }
+}
+
+/// A time in epoch seconds, if an event can have it.
+fn within_bounds(time: i64, now: i64) -> Result<i64, Reason> {
+    match time {
+        _ if time < OLDEST => Err(Reason::TimestampTooOld),
+        _ if time > now.saturating_add(DAY) => Err(Reason::TimestampInFuture),
+        _ => Ok(time),
     }
 }

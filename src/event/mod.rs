@@ -7,6 +7,7 @@
 //! whether a value suits its column, and `columns` appends it. What suits no column is kept by `rescue`. [`EventBuffer`]
 //! ties these together; [`conform()`] brings rows made under one schema to another.
 
+mod assume;
 mod columns;
 mod conform;
 mod decode;
@@ -26,6 +27,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use assume::{Assumptions, TimeUnit};
 pub use conform::conform;
 pub use decode::EventBuffer;
 pub use schema::{ColumnType, EventSchema, OFFSET, PARTITION, TIMESTAMP};
@@ -58,6 +60,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 7] = [
+        Reason::NotJson,
+        Reason::NotAnObject,
+        Reason::TimestampMissing,
+        Reason::TimestampInvalid,
+        Reason::TimestampTooOld,
+        Reason::TimestampInFuture,
+        Reason::TooLarge,
+    ];
+
     /// The reason as the quarantine table and the metrics write it.
     pub fn as_str(self) -> &'static str {
         match self {

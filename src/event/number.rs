@@ -40,6 +40,39 @@ pub(super) fn whole(number: &str) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
+/// The integer below or at a JSON number divided by ten to the power of `digits`, if 64 bits hold it.
+pub(super) fn scaled(number: &str, digits: u32) -> Option<i64> {
+    let (mantissa, exponent) = match number.find(['e', 'E']) {
+        Some(e) => (&number[..e], power(&number[e + 1..])),
+        None => (number, 0),
+    };
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (before, after) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits_of = || before.bytes().chain(after.bytes());
+    if digits_of().all(|digit| digit == b'0') {
+        return Some(0);
+    }
+    // As many digits lie before the point once it is moved.
+    let places = exponent
+        .saturating_sub(i64::from(digits))
+        .saturating_add(before.len() as i64);
+    if places > 400 {
+        return None;
+    }
+    let places = usize::try_from(places).unwrap_or(0);
+    let padded = digits_of().chain(std::iter::repeat(b'0')).take(places);
+    let whole = padded
+        .skip_while(|digit| *digit == b'0')
+        .try_fold(0_i128, |sum, digit| {
+            sum.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
+        })?;
+    let cut = digits_of().skip(places).any(|digit| digit != b'0');
+    match number.starts_with('-') {
+        true => i64::try_from(-whole - i128::from(cut)).ok(),
+        false => i64::try_from(whole).ok(),
+    }
+}
+
 /// The exponent that `text` writes as `[+-]?[0-9]+`; one that 64 bits cannot hold comes out as the nearest that they can.
 fn power(text: &str) -> i64 {
     let limit = if text.starts_with('-') { i64::MIN } else { i64::MAX };
@@ -130,6 +163,31 @@ mod tests {
         assert_eq!(whole(&format!("1{zeros}e-100000")), Some(1));
         assert_eq!(whole(&format!("0.{zeros}7e100001")), Some(7));
         assert_eq!(whole(&format!("1.{zeros}1")), None);
+    }
+
+    #[test]
+    fn numbers_divided_by_powers_of_ten() {
+        for (text, digits, expected) in [
+            ("1705334400123", 3, Some(1_705_334_400)),
+            ("1705334400999.9", 3, Some(1_705_334_400)),
+            ("1.5e0", 0, Some(1)),
+            ("-1.5", 0, Some(-2)),
+            ("-1500", 3, Some(-2)),
+            ("-2000", 3, Some(-2)),
+            ("999", 3, Some(0)),
+            ("-1", 3, Some(-1)),
+            ("0.00", 3, Some(0)),
+            ("0e999999999999999999999", 3, Some(0)),
+            ("1.705334400123e12", 3, Some(1_705_334_400)),
+            ("1e-99999999999999999999", 0, Some(0)),
+            ("1e99999999999999999999", 9, None),
+            ("9223372036854775807", 0, Some(i64::MAX)),
+            ("9223372036854775808", 0, None),
+            ("9223372036854775808000", 3, None),
+            ("9223372036854775807000", 3, Some(i64::MAX)),
+        ] {
+            assert_eq!(scaled(text, digits), expected, "{text} by 10^{digits}");
+        }
     }
 
     #[test]

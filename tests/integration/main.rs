@@ -12,6 +12,7 @@ mod interoperability;
 mod monitor;
 mod produce;
 mod publish_postgres;
+mod quarantine;
 mod support;
 mod torture;
 mod verify;

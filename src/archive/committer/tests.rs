@@ -3,29 +3,23 @@
 //! one of its calls.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
+use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::archive::buffer::{Buffer, Limits, Message};
 use crate::archive::flush::{Cause, Flush};
-use crate::config::LakeSettings;
 use crate::error::{HasKind, Kind};
 use crate::lake::TableSnapshot;
+use crate::lake::faulty::{self, Fault, Trouble};
 use crate::lake::snapshot::AsOf;
 
 const TOPIC: &str = "events";
@@ -48,15 +42,7 @@ impl Place {
     }
 
     fn faulty(&self, fault: Arc<Fault>) -> Lake {
-        let settings = LakeSettings {
-            path: self.folder.path().to_str().expect("UTF-8").to_owned(),
-            aws_region: String::new(),
-            aws_access_key_id: None,
-            aws_secret_access_key: None,
-            aws_session_token: None,
-            aws_endpoint_url: None,
-        };
-        Lake::open_through(&settings, |inner| Arc::new(FaultyStore { inner, fault })).expect("a lake")
+        faulty::lake(self.folder.path(), fault)
     }
 
     async fn committer(&self) -> Committer {
@@ -447,144 +433,5 @@ async fn until<T>(mut call: impl AsyncFnMut() -> Result<T, ArchiveError>) -> T {
             Ok(done) => return done,
             Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
         }
-    }
-}
-
-/// What happens to one call of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// It fails and has no effect.
-    Refused,
-    /// It takes effect, and the caller is told that it failed.
-    AnswerLost,
-    /// It hangs until the caller gives it up, and takes effect so many calls later.
-    Late(usize),
-}
-
-/// Which call, counted over all, is in trouble.
-#[derive(Debug)]
-struct Fault {
-    calls: AtomicUsize,
-    nth: usize,
-    trouble: Trouble,
-    hanging: Mutex<Option<(usize, Path, PutPayload, PutOptions)>>,
-}
-
-impl Fault {
-    fn none() -> Arc<Fault> {
-        Fault::at(usize::MAX, Trouble::Refused)
-    }
-
-    fn at(nth: usize, trouble: Trouble) -> Arc<Fault> {
-        Arc::new(Fault {
-            calls: AtomicUsize::new(0),
-            nth,
-            trouble,
-            hanging: Mutex::new(None),
-        })
-    }
-
-    fn came(&self) -> bool {
-        self.calls.load(Ordering::SeqCst) > self.nth
-    }
-
-    fn next(&self) -> Option<Trouble> {
-        (self.calls.fetch_add(1, Ordering::SeqCst) == self.nth).then_some(self.trouble)
-    }
-
-    /// Carries out what hangs, when its time has come.
-    async fn arrive(&self, inner: &Arc<dyn ObjectStore>) {
-        let calls = self.calls.load(Ordering::SeqCst);
-        let due = |hanging: &mut (usize, Path, PutPayload, PutOptions)| hanging.0 <= calls;
-        let arrived = self.hanging.lock().expect("no panic here").take_if(due);
-        if let Some((_, location, payload, options)) = arrived {
-            // Nobody waits for the answer any more.
-            let _ = inner.put_opts(&location, payload, options).await;
-        }
-    }
-}
-
-fn failure() -> object_store::Error {
-    object_store::Error::Generic {
-        store: "faulty",
-        source: "connection reset by peer".into(),
-    }
-}
-
-#[derive(Debug)]
-struct FaultyStore {
-    inner: Arc<dyn ObjectStore>,
-    fault: Arc<Fault>,
-}
-
-impl fmt::Display for FaultyStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faulty {}", self.inner)
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        self.fault.arrive(&self.inner).await;
-        match self.fault.next() {
-            Some(Trouble::Refused) => Err(failure()),
-            Some(Trouble::Late(calls)) => {
-                let late = (self.fault.nth + calls, location.clone(), payload, options);
-                *self.fault.hanging.lock().expect("no panic here") = Some(late);
-                Err(failure())
-            }
-            Some(Trouble::AnswerLost) => {
-                self.inner.put_opts(location, payload, options).await?;
-                Err(failure())
-            }
-            None => self.inner.put_opts(location, payload, options).await,
-        }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.fault.arrive(&self.inner).await;
-        match self.fault.next() {
-            Some(_) => Err(failure()),
-            None => self.inner.get_opts(location, options).await,
-        }
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        match self.fault.next() {
-            Some(_) => async { Err(failure()) }.into_stream().boxed(),
-            None => self.inner.list(prefix),
-        }
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        match self.fault.next() {
-            Some(_) => Err(failure()),
-            None => self.inner.list_with_delimiter(prefix).await,
-        }
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
     }
 }

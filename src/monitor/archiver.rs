@@ -4,17 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 use rdkafka::statistics::Statistics;
 
+use super::families::{counter, counters, gauge, histogram};
 use super::gauges::StateGauges;
 use super::health::Facts;
 use super::state::{Fetched, State};
 
-/// Upper bounds in seconds: a local disk takes milliseconds, a request that is tried again half a minute.
-const BUCKETS: [f64; 13] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
 /// The reason of messages that a process which died before it could count them had put into quarantine.
 const UNKNOWN: &str = "unknown";
 
@@ -246,6 +243,11 @@ impl Archiver {
         self.state().halt(partition, reason.to_owned());
     }
 
+    /// A halted partition is read on.
+    pub fn goes_on(&self, partition: i32) {
+        self.state().go_on(partition);
+    }
+
     /// When Kafka drops the oldest message that is not archived, where that is known.
     pub fn loses_data_in(&self, time: Option<Duration>) {
         self.state().loss = time.and_then(|time| Instant::now().checked_add(time));
@@ -342,24 +344,4 @@ impl Tally {
         self.messages += 1;
         self.bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
     }
-}
-
-/// Why making a family cannot fail.
-pub(super) const CONSTANT: &str = "its name and labels are constants that a test makes";
-
-fn counter(name: &str, help: &str) -> IntCounter {
-    IntCounter::new(name, help).expect(CONSTANT)
-}
-
-fn counters(name: &str, help: &str, label: &str) -> IntCounterVec {
-    IntCounterVec::new(Opts::new(name, help), &[label]).expect(CONSTANT)
-}
-
-fn gauge(name: &str, help: &str) -> IntGauge {
-    IntGauge::new(name, help).expect(CONSTANT)
-}
-
-fn histogram(name: &str, help: &str) -> Histogram {
-    let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-    Histogram::with_opts(options).expect(CONSTANT)
 }

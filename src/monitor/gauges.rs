@@ -8,7 +8,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts};
 
-use super::archiver::{CONSTANT, Peer};
+use super::archiver::Peer;
+use super::families::CONSTANT;
 use super::state::State;
 
 /// Gauges over a state.

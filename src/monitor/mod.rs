@@ -8,6 +8,7 @@
 //! from. Each name that is served stands in docs/metrics.md, which a test compares with what is served.
 
 mod archiver;
+mod families;
 mod gauges;
 pub mod health;
 mod serve;

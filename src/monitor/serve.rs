@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::archiver::CONSTANT;
+use super::families::CONSTANT;
 use super::{archiver, health};
 use crate::config::MonitorSettings;
 use crate::error::{HasKind, Kind};

@@ -1,96 +1,15 @@
 //! Metrics and health of `lakebed archive`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::http::{self, Answer, connect, get, request};
+use crate::support::http::{self, connect, get, request};
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{bucket_lake, committed_rows, eventually, held};
+use crate::support::metrics::{Scrape, port, scrape};
 use crate::support::program::{Running, archive, ended, hides_secrets, refuses, signal, start};
-use crate::support::{service, unique};
-
-/// Samples by name and labels, as they are written: `name{label="value"}`.
-struct Scrape {
-    samples: BTreeMap<String, f64>,
-    types: BTreeMap<String, String>,
-}
-
-impl Scrape {
-    /// Reads Prometheus' text format; fails on whatever it does not allow.
-    fn of(text: &str) -> Scrape {
-        let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
-        let mut helped = BTreeSet::new();
-        let mut present = String::new();
-        assert!(text.ends_with('\n'), "the last line ends");
-        for line in text.lines() {
-            if let Some(help) = line.strip_prefix("# HELP ") {
-                let (name, help) = help.split_once(' ').expect("a name and help");
-                assert!(!help.is_empty() && helped.insert(name.to_owned()), "one help: {line}");
-            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = kind.split_once(' ').expect("a name and a type");
-                assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
-                assert!(helped.contains(name), "help comes first: {line}");
-                assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "once: {line}");
-                present = name.to_owned();
-            } else {
-                let (name, value) = line.rsplit_once(' ').expect("a name and a value");
-                let bare = name.split('{').next().expect("a name");
-                let suffixes: &[&str] = match types.get(&present).map(String::as_str) {
-                    Some("histogram") => &["_bucket", "_sum", "_count"],
-                    _ => &[""],
-                };
-                let stands = suffixes.iter().any(|suffix| bare == format!("{present}{suffix}"));
-                assert!(stands, "a sample stands under its type: {line}");
-                let value: f64 = value.parse().unwrap_or_else(|_| panic!("a number: {line}"));
-                assert!(samples.insert(name.to_owned(), value).is_none(), "once: {line}");
-            }
-        }
-        Scrape { samples, types }
-    }
-
-    fn value(&self, sample: &str) -> f64 {
-        let value = self.samples.get(sample);
-        *value.unwrap_or_else(|| panic!("no {sample} among {:?}", self.samples.keys()))
-    }
-
-    /// The sum of all samples of a name.
-    fn sum(&self, name: &str) -> f64 {
-        let of_name = |sample: &&String| sample.split('{').next() == Some(name);
-        self.samples
-            .keys()
-            .filter(of_name)
-            .map(|sample| self.samples[sample])
-            .sum()
-    }
-}
-
-/// The archiver's port, which it tells in its log.
-fn port(log: &Path) -> String {
-    let mut address = None;
-    eventually("the archiver tells where its metrics are", || {
-        let log = std::fs::read_to_string(log).unwrap_or_default();
-        let told = log
-            .split_once("metrics at http://")
-            .and_then(|(_, rest)| rest.split_once("/metrics"));
-        address = told.map(|(address, _)| address.to_owned());
-        address.is_some()
-    });
-    address.expect("there now")
-}
-
-fn scrape(address: &str) -> Scrape {
-    let answer = get(address, "/metrics");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(
-        answer.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
-    hides_secrets(&answer.body);
-    Scrape::of(&answer.body)
-}
+use crate::support::toxiproxy::Proxy;
 
 /// The status code and the JSON of /healthz.
 fn health(address: &str) -> (u16, Value) {
@@ -115,7 +34,7 @@ async fn metrics_add_up_to_what_is_archived() {
     let mut archiver = start(
         archive(&topic.name, path)
             .env("METRICS_LISTEN", "0")
-            .env("BATCH_SIZE", "400"),
+            .env("TIMEOUT_SEC", "3600"),
         &log,
     );
     let address = port(&log);
@@ -139,26 +58,18 @@ async fn metrics_add_up_to_what_is_archived() {
     let mut found = scrape(&address);
     eventually("the lag falls to nothing", || {
         found = scrape(&address);
-        found.value("lakebed_rows_archived_total") > 899.0
-            && (0..2).all(|partition| {
-                let lag = format!(
-                    r#"lakebed_lag_messages{{topic="{}",partition="{partition}"}}"#,
-                    topic.name
-                );
-                let lag_other_order = format!(
-                    r#"lakebed_lag_messages{{partition="{partition}",topic="{}"}}"#,
-                    topic.name
-                );
-                [lag, lag_other_order]
-                    .iter()
-                    .any(|lag| found.samples.get(lag) == Some(&0.0))
-            })
+        found.value("lakebed_rows_archived_total") > 899.0 && found.values("lakebed_lag_messages") == [0.0, 0.0]
     });
+    assert!(
+        get(&address, "/metrics")
+            .body
+            .contains(&format!("topic=\"{}\"", topic.name))
+    );
 
     let held = held(lake.path());
     assert_eq!(found.value("lakebed_rows_archived_total"), held.rows.len() as f64);
     assert_eq!(
-        found.sum("lakebed_messages_quarantined_total"),
+        found.values("lakebed_messages_quarantined_total").iter().sum::<f64>(),
         held.quarantined.len() as f64
     );
     for (sample, expected) in [
@@ -174,7 +85,7 @@ async fn metrics_add_up_to_what_is_archived() {
         (r#"lakebed_messages_quarantined_total{reason="unknown"}"#, 0.0),
         ("lakebed_tombstones_total", 25.0),
         (r#"lakebed_flushes_total{cause="size"}"#, 2.0),
-        (r#"lakebed_flushes_total{cause="time"}"#, 1.0),
+        (r#"lakebed_flushes_total{cause="time"}"#, 0.0),
         (r#"lakebed_flushes_total{cause="stop"}"#, 0.0),
         ("lakebed_assigned_partitions", 2.0),
         ("lakebed_halted_partitions", 0.0),
@@ -204,16 +115,7 @@ async fn metrics_add_up_to_what_is_archived() {
 
 /// Buckets grow up to the count, which is not nothing.
 fn assert_histogram(found: &Scrape, name: &str) {
-    let prefix = format!("{name}_bucket{{le=\"");
-    let mut buckets: Vec<(f64, f64)> = found
-        .samples
-        .iter()
-        .filter_map(|(sample, count)| {
-            let bound = sample.strip_prefix(&prefix)?.strip_suffix("\"}")?;
-            Some((bound.parse().expect("a bound"), *count))
-        })
-        .collect();
-    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let buckets = found.buckets(name);
     assert!(buckets.is_sorted_by_key(|(_, count)| *count), "{name}: {buckets:?}");
     let (bound, all) = *buckets.last().expect("buckets");
     assert_eq!(
@@ -251,53 +153,10 @@ fn ends_although_clients_hang_on(address: &str, archiver: &mut Running) {
     drop((idle, half));
 }
 
-/// A proxy of the S3 server's that goes with its test.
-struct Store {
-    name: String,
-    address: String,
-}
-
-impl Store {
-    fn new() -> Store {
-        let name = unique("store");
-        let upstream = service("AWS_ENDPOINT_URL").replace("http://", "");
-        let body = format!(r#"{{"name": "{name}", "listen": "127.0.0.1:0", "upstream": "{upstream}"}}"#);
-        let made = toxiproxy("/proxies", &body);
-        assert_eq!(made.status, 201, "{made:?}");
-        let made: Value = serde_json::from_str(&made.body).expect("JSON");
-        let address = made["listen"].as_str().expect("an address").to_owned();
-        Store { name, address }
-    }
-
-    fn set(&self, enabled: bool) {
-        let set = toxiproxy(
-            &format!("/proxies/{}", self.name),
-            &format!(r#"{{"enabled": {enabled}}}"#),
-        );
-        assert_eq!(set.status, 200, "{set:?}");
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let address = service("LAKEBED_TEST_TOXIPROXY").replace("http://", "");
-        request(&address, "DELETE", &format!("/proxies/{}", self.name), "");
-    }
-}
-
-fn toxiproxy(path: &str, body: &str) -> Answer {
-    request(
-        &service("LAKEBED_TEST_TOXIPROXY").replace("http://", ""),
-        "POST",
-        path,
-        body,
-    )
-}
-
 #[tokio::test]
 async fn health_tells_that_the_store_is_away_and_that_it_is_back() {
     let topic = Topic::new(1).await;
-    let store = Store::new();
+    let store = Proxy::of_store().await;
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log");
     let mut command = archive(&topic.name, &bucket_lake());
@@ -312,8 +171,9 @@ async fn health_tells_that_the_store_is_away_and_that_it_is_back() {
         scrape(&address).value("lakebed_rows_archived_total") > 99.0
     });
     eventually("nothing waits", || health(&address).1["status"] == "idle");
+    assert!(scrape(&address).value(r#"lakebed_flushes_total{cause="time"}"#) >= 1.0);
 
-    store.set(false);
+    store.cut().await;
     topic.send((100..200).map(event));
     eventually("messages that wait are unhealthy", || health(&address).0 == 503);
     let (_, verdict) = health(&address);
@@ -338,7 +198,7 @@ async fn health_tells_that_the_store_is_away_and_that_it_is_back() {
         "{verdict}"
     );
 
-    store.set(true);
+    store.heal().await;
     eventually("what waited is archived", || {
         scrape(&address).value("lakebed_rows_archived_total") > 199.0
     });
@@ -346,6 +206,41 @@ async fn health_tells_that_the_store_is_away_and_that_it_is_back() {
     assert_eq!(scrape(&address).value(r#"lakebed_outage{peer="store"}"#), 0.0);
     signal(&archiver, "TERM");
     assert_eq!(ended(&mut archiver), Some(0));
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn health_tells_that_kafka_is_away_and_that_it_is_back_though_no_message_comes() {
+    let topic = Topic::new(1).await;
+    let kafka = Proxy::of_kafka().await;
+    let lake = tempfile::tempdir().expect("a folder");
+    let log = lake.path().join("log");
+    let mut command = archive(&topic.name, lake.path().to_str().expect("UTF-8"));
+    command
+        .env("KAFKA_BROKERS", &kafka.address)
+        .env("METRICS_LISTEN", "0")
+        .env("UNHEALTHY_AFTER_SEC", "3");
+    let mut archiver = start(&mut command, &log);
+    let address = port(&log);
+    topic.send((0..10).map(event));
+    eventually("all is archived, and nothing waits", || {
+        scrape(&address).value("lakebed_rows_archived_total") > 9.0 && health(&address).1["status"] == "idle"
+    });
+    kafka.cut().await;
+    eventually("an outage of Kafka is unhealthy, and named", || {
+        let (status, verdict) = health(&address);
+        status == 503
+            && verdict["reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains("Kafka has been away"))
+    });
+    assert_eq!(scrape(&address).value(r#"lakebed_outage{peer="kafka"}"#), 1.0);
+    kafka.heal().await;
+    eventually("it is healthy again", || health(&address).1["status"] == "idle");
+    assert_eq!(scrape(&address).value(r#"lakebed_outage{peer="kafka"}"#), 0.0);
+    signal(&archiver, "TERM");
+    assert_eq!(ended(&mut archiver), Some(0));
+    kafka.remove().await;
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+
 use super::flush::{Cause, Covered, Flush};
 use super::quarantine::Rejected;
 use crate::event::{EventBuffer, EventSchema};
@@ -76,6 +79,7 @@ impl Buffer {
                 rows: 0,
                 quarantined: 0,
                 tombstones: 0,
+                lost: None,
                 epoch: self.epochs,
             },
             quarantined_before,
@@ -167,6 +171,37 @@ impl Buffer {
         }
     }
 
+    /// Notes that Kafka has dropped a partition's messages from its position to before `until`: a flush that records
+    /// it. Nothing of the partition may be buffered.
+    pub fn lose(&mut self, partition: i32, until: i64, now: DateTime<Utc>) -> Option<Flush> {
+        let reading = self.partitions.get_mut(&partition)?;
+        let offsets = reading.buffered.offsets.end..until;
+        if offsets.is_empty() {
+            return None;
+        }
+        let known = &mut reading.quarantined_before;
+        let before = known.len();
+        known.retain(|offset| !offsets.contains(offset));
+        let quarantined = (before - known.len()) as u64;
+        let lost = Covered {
+            offsets,
+            rows: 0,
+            quarantined,
+            tombstones: 0,
+            lost: Some(now),
+            epoch: reading.buffered.epoch,
+        };
+        reading.buffered.offsets = until..until;
+        let schema = self.events.schema().clone();
+        Some(Flush {
+            covered: BTreeMap::from([(partition, lost)]),
+            rows: RecordBatch::new_empty(schema.arrow_schema()),
+            schema,
+            rejected: Vec::new(),
+            cause: Cause::Loss,
+        })
+    }
+
     /// Why the buffer must be flushed now, if it must.
     pub fn due(&self, now: Instant) -> Option<Cause> {
         if self.messages >= self.limits.messages {
@@ -198,6 +233,7 @@ impl Buffer {
                     rows: 0,
                     quarantined: 0,
                     tombstones: 0,
+                    lost: None,
                     epoch: reading.buffered.epoch,
                 };
                 (*partition, std::mem::replace(&mut reading.buffered, next))

@@ -19,12 +19,13 @@ use super::ArchiveError;
 use super::checkpoint::{Standing, standings};
 use super::columns;
 use super::flush::Covered;
-use super::ledger::{self, app_id, first_id};
+use super::ledger::{self, app_id, archive_name, first_id};
 use super::quarantine::{self, Rejected};
 use super::sweep;
 use super::writer::{self, Written};
 use crate::event::{EventSchema, conform};
 use crate::fail_point::{self, Step};
+use crate::kafka::TopicId;
 use crate::lake::commit::append;
 use crate::lake::{CommitOutcome, Lake, QUARANTINE, RAW_EVENTS, TableWriter};
 use crate::monitor;
@@ -71,6 +72,9 @@ impl From<Vec<Written>> for Group {
 pub struct Committer {
     lake: Lake,
     topic: String,
+    generation: i64,
+    archive: String,
+    topic_id: Option<TopicId>,
     max_columns: usize,
     events: TableWriter,
     quarantine: TableWriter,
@@ -100,13 +104,17 @@ impl Committer {
     pub async fn open(lake: &Lake, topic: &str, max_columns: usize) -> Result<Committer, ArchiveError> {
         lake.make_folder()?;
         let new = columns::new_table(&EventSchema::new(max_columns));
-        let events = TableWriter::open_or_create(lake, RAW_EVENTS, &new, &columns::PARTITION_COLUMNS).await?;
+        let mut events = TableWriter::open_or_create(lake, RAW_EVENTS, &new, &columns::PARTITION_COLUMNS).await?;
         fail_point::reached(Step::BetweenTables);
         let quarantine = TableWriter::open_or_create(lake, QUARANTINE, &quarantine::schema(), &[]).await?;
         let schema = columns::of_table(lake, events.schema(), max_columns)?;
+        let generation = events.mark(&ledger::generation_id(topic)).await?.unwrap_or_default();
         Ok(Committer {
             lake: lake.clone(),
             topic: topic.to_owned(),
+            generation,
+            archive: archive_name(topic, generation),
+            topic_id: None,
             max_columns,
             schema_version: events.version(),
             events,
@@ -127,6 +135,63 @@ impl Committer {
         self.events.version()
     }
 
+    /// The name of the archive that is committed to.
+    pub fn archive(&self) -> &str {
+        &self.archive
+    }
+
+    /// The topic that the lake archives, given the one that Kafka has: the lake keeps the id of the first that it is
+    /// told of, from the first mark on. None where neither is known.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn know(
+        &mut self,
+        present: Option<TopicId>,
+        partitions: &[i32],
+    ) -> Result<Option<TopicId>, ArchiveError> {
+        let id = ledger::topic_id_id(&self.topic);
+        loop {
+            let marks = self.marks(partitions).await?;
+            if let Some(mark) = self.events.mark(&id).await? {
+                return Ok(Some(TopicId::from_mark(mark)));
+            }
+            self.topic_id = present;
+            let (Some(present), true) = (present, marks.values().any(Option::is_some)) else {
+                return Ok(present);
+            };
+            let mark = (id.clone(), present.as_mark());
+            self.events.commit(Vec::new(), vec![mark], append()).await?;
+        }
+    }
+
+    /// Begins a generation of the topic with these first marks; whether it did, since another member may have been
+    /// faster or have committed to the former generation meanwhile.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails.
+    pub async fn begin_generation(
+        &mut self,
+        topic_id: TopicId,
+        starts: &BTreeMap<i32, i64>,
+    ) -> Result<bool, ArchiveError> {
+        let generation = self.generation + 1;
+        let archive = archive_name(&self.topic, generation);
+        let mut marks = vec![
+            (ledger::generation_id(&self.topic), generation),
+            (ledger::topic_id_id(&self.topic), topic_id.as_mark()),
+        ];
+        for (partition, start) in starts {
+            marks.extend([app_id(&archive, *partition), first_id(&archive, *partition)].map(|id| (id, *start)));
+        }
+        let outcome = self.events.commit(Vec::new(), marks, append()).await?;
+        let begun = outcome != CommitOutcome::Conflict;
+        if begun {
+            (self.generation, self.archive) = (generation, archive);
+        }
+        Ok(begun)
+    }
+
     /// The newest marks of these partitions; none where the lake has never seen one.
     ///
     /// # Errors
@@ -135,7 +200,7 @@ impl Committer {
         self.refresh().await?;
         let mut marks = BTreeMap::new();
         for partition in partitions {
-            marks.insert(*partition, self.events.mark(&app_id(&self.topic, *partition)).await?);
+            marks.insert(*partition, self.events.mark(&app_id(&self.archive, *partition)).await?);
         }
         Ok(marks)
     }
@@ -149,16 +214,20 @@ impl Committer {
         loop {
             let partitions: Vec<i32> = starts.keys().copied().collect();
             let marks = self.marks(&partitions).await?;
-            let unseen: Vec<(String, i64)> = starts
+            let mut unseen: Vec<(String, i64)> = starts
                 .iter()
                 .filter(|(partition, _)| marks.get(partition).is_none_or(Option::is_none))
                 .flat_map(|(partition, start)| {
-                    let ids = [app_id(&self.topic, *partition), first_id(&self.topic, *partition)];
+                    let ids = [app_id(&self.archive, *partition), first_id(&self.archive, *partition)];
                     ids.map(|id| (id, *start))
                 })
                 .collect();
             if unseen.is_empty() {
                 return Ok(());
+            }
+            let id = ledger::topic_id_id(&self.topic);
+            if let (Some(known), None) = (self.topic_id, self.events.mark(&id).await?) {
+                unseen.push((id, known.as_mark()));
             }
             fail_point::reached(Step::BeforeFirstMarks);
             self.events.commit(Vec::new(), unseen, append()).await?;
@@ -175,9 +244,9 @@ impl Committer {
         let mut resumes = BTreeMap::new();
         for (partition, mark) in marks {
             let mark = mark.ok_or(ArchiveError::NoMark { partition })?;
-            let ahead = self.quarantine.mark(&app_id(&self.topic, partition)).await?;
+            let ahead = self.quarantine.mark(&app_id(&self.archive, partition)).await?;
             let offsets = match ahead {
-                Some(ahead) if ahead > mark => quarantine::read(&self.lake, &self.topic, partition, mark).await?,
+                Some(ahead) if ahead > mark => quarantine::read(&self.lake, &self.archive, partition, mark).await?,
                 _ => HashSet::new(),
             };
             let known = Quarantined {
@@ -244,6 +313,10 @@ impl Committer {
         if self.events.version() != self.schema_version {
             self.schema = columns::of_table(&self.lake, self.events.schema(), self.max_columns)?;
             self.schema_version = self.events.version();
+            let generation = self.events.mark(&ledger::generation_id(&self.topic)).await?;
+            if generation.unwrap_or_default() != self.generation {
+                return Err(ArchiveError::Anew);
+            }
         }
         Ok(())
     }
@@ -262,7 +335,7 @@ impl Committer {
                 let mut flush = written.flush.without(|partition| !next.contains(&partition))?;
                 (flush.rows, schema) = conform(&flush.rows, &schema);
                 flush.schema = schema.clone();
-                kept.push(writer::write(&self.lake, &self.topic, flush, Utc::now()).await?);
+                kept.push(writer::write(&self.lake, &self.archive, flush, Utc::now()).await?);
             }
         }
         group.written = kept;
@@ -285,7 +358,7 @@ impl Committer {
                 .filter_map(|(index, written)| Some((index, written.flush.covered.get(&partition)?.clone())))
                 .collect();
             let ranges: Vec<Range<i64>> = parts.iter().map(|(_, covered)| covered.offsets.clone()).collect();
-            let mark = self.events.mark(&app_id(&self.topic, partition)).await?;
+            let mark = self.events.mark(&app_id(&self.archive, partition)).await?;
             let disturbed = self.is_disturbed(partition).await?;
             for ((index, covered), standing) in parts.into_iter().zip(standings(mark, &ranges)) {
                 match standing {
@@ -309,7 +382,7 @@ impl Committer {
 
     /// Whether somebody else has written quarantine rows of a partition since its reading began.
     async fn is_disturbed(&mut self, partition: i32) -> Result<bool, ArchiveError> {
-        let present = self.quarantine.mark(&app_id(&self.topic, partition)).await?;
+        let present = self.quarantine.mark(&app_id(&self.archive, partition)).await?;
         let Some(known) = self.quarantined.get_mut(&partition) else {
             return Ok(true);
         };
@@ -344,13 +417,13 @@ impl Committer {
             {
                 continue;
             }
-            let tags = vec![ledger::tag(written.id, &self.topic, covered)];
+            let tags = vec![ledger::tag(written.id, &self.archive, covered)];
             let rejected: Vec<&Rejected> = rejected.collect();
-            adds.push(quarantine::write(&self.lake, &self.topic, &rejected, tags, now).await?);
+            adds.push(quarantine::write(&self.lake, &self.archive, &rejected, tags, now).await?);
             partitions.extend(covered.keys());
         }
         if !beside_files.is_empty() {
-            adds.push(quarantine::write(&self.lake, &self.topic, &beside_files, Vec::new(), now).await?);
+            adds.push(quarantine::write(&self.lake, &self.archive, &beside_files, Vec::new(), now).await?);
             partitions.extend(beside_files.iter().map(|row| row.partition));
         }
         if adds.is_empty() {
@@ -369,7 +442,7 @@ impl Committer {
         }
         let named = marks
             .iter()
-            .map(|(partition, mark, _)| (app_id(&self.topic, *partition), *mark))
+            .map(|(partition, mark, _)| (app_id(&self.archive, *partition), *mark))
             .collect();
         let actions = adds.into_iter().map(Action::Add).collect();
         fail_point::reached(Step::BeforeQuarantineCommit);
@@ -412,7 +485,7 @@ impl Committer {
         );
         let marks = ends(group)
             .into_iter()
-            .map(|(partition, end)| (app_id(&self.topic, partition), end))
+            .map(|(partition, end)| (app_id(&self.archive, partition), end))
             .collect();
         fail_point::reached(Step::BeforeEventsCommit);
         let outcome = self.events.commit(actions, marks, append()).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
 
 use super::quarantine::Rejected;
 use crate::event::EventSchema;
@@ -58,6 +59,8 @@ pub struct Covered {
     pub quarantined: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// When it was found out that Kafka dropped all these offsets before they were archived; none where it did not.
+    pub lost: Option<DateTime<Utc>>,
     /// Which reading of the partition it belongs to; a later reading makes it void.
     pub epoch: u32,
 }
@@ -73,6 +76,8 @@ pub enum Cause {
     Memory,
     /// The group took partitions away.
     Revoked,
+    /// Kafka dropped what comes next in a partition.
+    Loss,
     /// The archiver stops.
     Stop,
 }
@@ -85,6 +90,7 @@ impl Cause {
             Cause::Time => "time",
             Cause::Memory => "memory",
             Cause::Revoked => "revoked",
+            Cause::Loss => "loss",
             Cause::Stop => "stop",
         }
     }

@@ -59,6 +59,10 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
         // Where to begin is said with each assignment; an offset that is gone must not become another one in silence.
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true")
+        // How soon partitions that are added to the topic are read; any member that sees them asks the group to share
+        // them out.
+        .set("topic.metadata.refresh.interval.ms", "10000")
+        .set("isolation.level", "read_committed")
         .set("queued.max.messages.kbytes", queue_kbytes.to_string())
         .set("fetch.max.bytes", fetch_bytes.to_string())
         .set("fetch.message.max.bytes", partition_bytes.to_string())
@@ -80,6 +84,13 @@ pub fn take(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
         RebalanceProtocol::Cooperative => member.incremental_assign(offsets),
         _ => member.assign(offsets),
     }
+}
+
+/// Reads partitions that this member has from other offsets on. Not by a seek: the client library refuses that for a
+/// partition which it has stopped to read because its offset was out of range.
+pub fn restart(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    member.incremental_unassign(offsets)?;
+    member.incremental_assign(offsets)
 }
 
 /// Answers a revocation.

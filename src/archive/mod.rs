@@ -17,6 +17,7 @@ mod figures;
 pub(crate) mod flush;
 mod group;
 pub mod ledger;
+mod loss;
 pub(crate) mod month;
 mod pipeline;
 mod quarantine;
@@ -31,11 +32,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use committer::Committer;
+use pipeline::Topic;
 pub use report::{ArchiveReport, Progress};
 
 use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings};
 use crate::error::{HasKind, Kind};
-use crate::kafka::KafkaFault;
+use crate::kafka::{KafkaFault, Probe};
 use crate::lake::{Lake, LakeError};
 use crate::retry::Patience;
 
@@ -50,6 +52,8 @@ pub struct Job {
     pub archive: ArchiveSettings,
     /// Stop once all that the topic held at the start is archived.
     pub until_end: bool,
+    /// Where Kafka no longer has what comes next, record that in the lake and read on behind it.
+    pub accept_loss: bool,
 }
 
 /// Archives until `stop` is set, or, under `until_end`, until all that the topic held at the start is in the lake.
@@ -63,20 +67,62 @@ pub async fn run(
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
 ) -> Result<ArchiveReport, ArchiveError> {
-    let Some(committer) = open(&job, &lake, &stop).await? else {
-        return Ok(ArchiveReport::default());
+    let mut report = ArchiveReport::default();
+    let mut round = 0;
+    loop {
+        match archive(&job, &lake, &stop, &progress, round, &mut report).await {
+            Ok(()) => return Ok(report),
+            // A restart is the only recovery there is: the next round begins where the lake says.
+            Err(ArchiveError::Anew) => report.next_offsets.clear(),
+            Err(error) => return Err(error),
+        }
+        round += 1;
+    }
+}
+
+/// Archives one generation of the topic, and adds what was archived to the report.
+async fn archive(
+    job: &Job,
+    lake: &Lake,
+    stop: &Arc<AtomicBool>,
+    progress: &Arc<dyn Progress>,
+    round: usize,
+    report: &mut ArchiveReport,
+) -> Result<(), ArchiveError> {
+    let ended = |error: tokio::task::JoinError| ArchiveError::Stopped(error.to_string());
+    let Some(mut committer) = open(job, lake, stop).await? else {
+        return Ok(());
     };
+    let probe = Arc::new(Probe::new(&job.kafka)?);
+    let mut patience = Patience::new("find out which topic is archived");
+    let settled = loop {
+        match starts::settle(&mut committer, &probe, job.accept_loss).await {
+            Ok(settled) => break settled,
+            // At the start it is for whoever started it to know that Kafka is away.
+            Err(error @ ArchiveError::Kafka(_)) if round == 0 => return Err(error),
+            Err(error) => patience.bear(error).await?,
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    };
+    let topic = Topic { probe, settled };
     let (schema, version) = (committer.schema().clone(), committer.version());
-    let (ends, pipeline) = pipeline::start(lake, job.kafka.topic.clone(), committer);
-    let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, &stop, &*progress));
-    let report = source.await.map_err(|error| ArchiveError::Stopped(error.to_string()))?;
-    pipeline
-        .await
-        .map_err(|error| ArchiveError::Stopped(error.to_string()))?;
-    report.map(|report| ArchiveReport {
-        lake_version: report.lake_version.max(version),
-        ..report
-    })
+    let (ends, pipeline) = pipeline::start(lake.clone(), committer, topic.clone());
+    let (job, stop, progress, before) = (job.clone(), Arc::clone(stop), Arc::clone(progress), report.clone());
+    let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, topic, before, &stop, &*progress));
+    let (archived, result) = source.await.map_err(ended)?;
+    if matches!(result, Err(ArchiveError::Unflushed { .. })) {
+        // It waits for the lake, or for Kafka, and nobody waits for it any more.
+        pipeline.abort();
+    } else {
+        pipeline.await.map_err(ended)?;
+    }
+    *report = ArchiveReport {
+        lake_version: archived.lake_version.max(version),
+        ..archived
+    };
+    result
 }
 
 /// Opens the lake's tables, trying as often as it takes; none where `stop` is set before that has worked.
@@ -101,34 +147,18 @@ pub enum ArchiveError {
     /// Kafka.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
-    /// Kafka dropped messages before they were archived.
-    #[error(
-        "Kafka no longer has offsets {from} to {to} of {topic}, partition {partition}: they were dropped before they were archived; raise the topic's retention, and see the runbook for how to go on behind the gap"
-    )]
-    OffsetsGone {
+    /// Kafka no longer has what comes next in partitions; all others are archived.
+    #[error("of {topic}, not all is archived: {losses}; see the runbook for how to go on")]
+    Halted {
         /// The topic.
         topic: String,
-        /// The partition.
-        partition: i32,
-        /// The first offset that is lost.
-        from: i64,
-        /// The last offset that is lost.
-        to: i64,
+        /// Each partition, and what is lost of it.
+        losses: String,
     },
-    /// The topic ends before what the lake holds of it.
-    #[error(
-        "{topic}, partition {partition}, ends at offset {end}, but the lake holds it up to {mark}: the topic was deleted and made anew, or KAFKA_BROKERS names another cluster; archive it into another lake, or under another topic name"
-    )]
-    TopicRecreated {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// One past the topic's last offset.
-        end: i64,
-        /// The lake's mark.
-        mark: i64,
-    },
+    /// What the archiver holds is void, since the topic was made anew or has lost its end, and another generation of it
+    /// begins: [`run`] begins again.
+    #[error("the topic was made anew, and another generation of it is archived from now on; start the archiver again")]
+    Anew,
     /// A partition has no mark where one was just set.
     #[error("the lake has lost its mark of partition {partition}; is something else writing to its log?")]
     NoMark {
@@ -158,9 +188,7 @@ impl HasKind for ArchiveError {
         match self {
             ArchiveError::Lake(error) => error.kind(),
             ArchiveError::Kafka(error) => error.kind(),
-            ArchiveError::OffsetsGone { .. } | ArchiveError::TopicRecreated { .. } | ArchiveError::NoMark { .. } => {
-                Kind::Data
-            }
+            ArchiveError::Halted { .. } | ArchiveError::Anew | ArchiveError::NoMark { .. } => Kind::Data,
             ArchiveError::Unflushed { .. } => Kind::Retry,
             ArchiveError::Arrow(_) | ArchiveError::Stopped(_) => Kind::Bug,
         }

@@ -4,6 +4,7 @@
 //! they were read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -15,8 +16,10 @@ use super::ArchiveError;
 use super::committer::{Committer, Fate, Group, Resume};
 use super::figures::Figures;
 use super::flush::Flush;
+use super::starts::Settled;
 use super::writer::{self, Written};
 use crate::event::EventSchema;
+use crate::kafka::{KafkaFault, Probe};
 use crate::lake::Lake;
 use crate::monitor::{self, Peer};
 use crate::retry::Patience;
@@ -56,6 +59,8 @@ pub enum Reply {
         /// Its version.
         version: u64,
     },
+    /// A flush was of another topic under the same name, and is dropped.
+    Foreign,
     /// The answer to [`Request::Marks`].
     Marks(BTreeMap<i32, Option<i64>>),
     /// The answer to [`Request::Adopt`].
@@ -75,11 +80,11 @@ pub struct Ends {
 }
 
 /// Starts the pipeline; the task ends once the requests' sender is dropped, or with [`Reply::Failed`].
-pub fn start(lake: Lake, topic: String, committer: Committer) -> (Ends, JoinHandle<()>) {
+pub fn start(lake: Lake, committer: Committer, topic: Topic) -> (Ends, JoinHandle<()>) {
     let (requests, incoming) = mpsc::channel(PARALLEL_FLUSHES);
     let (replies, outgoing) = std::sync::mpsc::channel();
     let task = tokio::spawn(async move {
-        if let Err(error) = serve(lake, topic, committer, incoming, &replies).await {
+        if let Err(error) = serve(lake, committer, topic, incoming, &replies).await {
             // Nobody listens any more where the reading thread has ended before.
             let _ = replies.send(Reply::Failed(error));
         }
@@ -94,24 +99,29 @@ pub fn start(lake: Lake, topic: String, committer: Committer) -> (Ends, JoinHand
 /// A request whose files, if it has any, are written.
 enum Step {
     Written(Box<Written>),
+    Foreign,
     Ask(Request),
 }
 
 async fn serve(
     lake: Lake,
-    topic: String,
     mut committer: Committer,
+    topic: Topic,
     mut incoming: mpsc::Receiver<Request>,
     replies: &std::sync::mpsc::Sender<Reply>,
 ) -> Result<(), ArchiveError> {
     let mut swept: Option<Instant> = None;
     let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
-    let mut steps = std::pin::pin!(written(lake, topic, requests).ready_chunks(GROUP));
+    let mut steps = std::pin::pin!(written(lake, committer.archive().to_owned(), topic, requests).ready_chunks(GROUP));
     while let Some(chunk) = steps.next().await {
         let mut ready = Vec::new();
         for step in chunk {
             match step? {
                 Step::Written(written) => ready.push(*written),
+                Step::Foreign => {
+                    commit(&mut committer, std::mem::take(&mut ready), replies).await?;
+                    let _ = replies.send(Reply::Foreign);
+                }
                 Step::Ask(request) => {
                     commit(&mut committer, std::mem::take(&mut ready), replies).await?;
                     let reply = answer(&mut committer, request).await?;
@@ -131,24 +141,68 @@ async fn serve(
     Ok(())
 }
 
+/// The topic that is read, and what tells it from another one under its name.
+#[derive(Clone)]
+pub struct Topic {
+    /// Asks Kafka.
+    pub probe: Arc<Probe>,
+    /// What was settled about it at the start.
+    pub settled: Settled,
+}
+
+impl Topic {
+    /// Whether all that has been read by now is of the topic that the lake archives: the ids of topics never come back,
+    /// so that the topic which is there now is the only one that there has been since the lake was told its id. Waits
+    /// until Kafka says so, however long that takes.
+    async fn is_the_same(&self) -> Result<bool, ArchiveError> {
+        let Some(known) = self.settled.id else {
+            return Ok(true);
+        };
+        let mut patience = Patience::new("ask Kafka whether the topic is still the same");
+        loop {
+            let probe = Arc::clone(&self.probe);
+            let asked = tokio::task::spawn_blocking(move || probe.topic_id());
+            match asked.await.map_err(|error| ArchiveError::Stopped(error.to_string()))? {
+                Ok(present) => return Ok(present.is_none_or(|present| present == known)),
+                // It may come back, as after a restart of the brokers, or be made anew.
+                Err(gone @ KafkaFault::NoTopic { .. }) => {
+                    let reason = gone.to_string();
+                    patience
+                        .bear(KafkaFault::Request {
+                            what: "tell the topic's id",
+                            reason,
+                        })
+                        .await?;
+                }
+                Err(fault) => patience.bear(fault).await?,
+            }
+        }
+    }
+}
+
 /// The requests in their order, flushes written on the way.
 fn written(
     lake: Lake,
-    topic: String,
+    archive: String,
+    topic: Topic,
     requests: impl Stream<Item = Request>,
 ) -> impl Stream<Item = Result<Step, ArchiveError>> {
     requests
         .map(move |request| {
-            let (lake, topic) = (lake.clone(), topic.clone());
+            let (lake, archive, topic) = (lake.clone(), archive.clone(), topic.clone());
             // A task of its own, so that writing goes on while the pipeline commits.
             tokio::spawn(async move {
                 let flush = match request {
                     Request::Flush(flush) => flush,
                     other => return Ok(Step::Ask(other)),
                 };
+                // Asked after it was read and before it is committed.
+                if !topic.is_the_same().await? {
+                    return Ok(Step::Foreign);
+                }
                 let mut patience = Patience::new("write a flush");
                 loop {
-                    match writer::write(&lake, &topic, (*flush).clone(), Utc::now()).await {
+                    match writer::write(&lake, &archive, (*flush).clone(), Utc::now()).await {
                         Ok(written) => return Ok(Step::Written(Box::new(written))),
                         Err(error) => bear(&mut patience, error).await?,
                     }

@@ -53,13 +53,13 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
-/// Writes rejected messages as a file of the table; the Add action is the caller's to commit.
+/// Writes rejected messages of an archive as a file of the table; the Add action is the caller's to commit.
 ///
 /// # Errors
 /// [`ArchiveError::Lake`] where the store fails.
 pub async fn write(
     lake: &Lake,
-    topic: &str,
+    archive: &str,
     rejected: &[&Rejected],
     tags: Vec<(String, String)>,
     archived_at: DateTime<Utc>,
@@ -72,7 +72,7 @@ pub async fn write(
         ),
         partition_values: Vec::new(),
         tags,
-        batch: batch(topic, rejected, archived_at)?,
+        batch: batch(archive, rejected, archived_at)?,
         properties: writer_properties().build(),
     };
     fail_point::reached(Step::BeforeQuarantineFile);
@@ -81,11 +81,11 @@ pub async fn write(
     Ok(add)
 }
 
-/// The offsets of a partition's messages in the table, from `from` on.
+/// The offsets of a partition's messages in the table that are of an archive, from `from` on.
 ///
 /// # Errors
 /// [`ArchiveError::Lake`] where the store fails or a file cannot be read.
-pub async fn read(lake: &Lake, topic: &str, partition: i32, from: i64) -> Result<HashSet<i64>, ArchiveError> {
+pub async fn read(lake: &Lake, archive: &str, partition: i32, from: i64) -> Result<HashSet<i64>, ArchiveError> {
     let Some(snapshot) = TableSnapshot::load(lake, QUARANTINE, AsOf::Newest).await? else {
         return Ok(HashSet::new());
     };
@@ -102,16 +102,16 @@ pub async fn read(lake: &Lake, topic: &str, partition: i32, from: i64) -> Result
                 reason: format!("it is no Parquet file: {error}; bring the file back"),
             })?;
         for batch in reader {
-            found.extend(offsets(&batch?, topic, partition, from));
+            found.extend(offsets(&batch?, archive, partition, from));
         }
     }
     Ok(found)
 }
 
-fn batch(topic: &str, rejected: &[&Rejected], archived_at: DateTime<Utc>) -> Result<RecordBatch, ArrowError> {
+fn batch(archive: &str, rejected: &[&Rejected], archived_at: DateTime<Utc>) -> Result<RecordBatch, ArrowError> {
     let archived_at = TimestampMicrosecondArray::from_value(archived_at.timestamp_micros(), rejected.len());
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from(vec![topic; rejected.len()])),
+        Arc::new(StringArray::from(vec![archive; rejected.len()])),
         Arc::new(Int32Array::from_iter_values(rejected.iter().map(|row| row.partition))),
         Arc::new(Int64Array::from_iter_values(rejected.iter().map(|row| row.offset))),
         Arc::new(BinaryArray::from_iter(rejected.iter().map(|row| row.key.as_deref()))),
@@ -126,7 +126,7 @@ fn batch(topic: &str, rejected: &[&Rejected], archived_at: DateTime<Utc>) -> Res
     RecordBatch::try_new(schema(), columns)
 }
 
-fn offsets(batch: &RecordBatch, topic: &str, partition: i32, from: i64) -> HashSet<i64> {
+fn offsets(batch: &RecordBatch, archive: &str, partition: i32, from: i64) -> HashSet<i64> {
     let (Some(topics), Some(partitions), Some(offsets)) = (
         batch
             .column_by_name("topic")
@@ -141,7 +141,9 @@ fn offsets(batch: &RecordBatch, topic: &str, partition: i32, from: i64) -> HashS
         return HashSet::new();
     };
     (0..batch.num_rows())
-        .filter(|row| topics.value(*row) == topic && partitions.value(*row) == partition && offsets.value(*row) >= from)
+        .filter(|row| {
+            topics.value(*row) == archive && partitions.value(*row) == partition && offsets.value(*row) >= from
+        })
         .map(|row| offsets.value(row))
         .collect()
 }

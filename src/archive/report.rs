@@ -17,6 +17,8 @@ pub struct ArchiveReport {
     pub quarantined: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// Offsets that Kafka dropped before they were archived, recorded by this archiver.
+    pub lost: u64,
     /// Flushes.
     pub flushes: u64,
     /// The newest version of raw_events.
@@ -32,6 +34,12 @@ impl ArchiveReport {
         self.quarantined += covered.quarantined;
         self.tombstones += covered.tombstones;
         self.messages += covered.rows + covered.quarantined + covered.tombstones;
+        if covered.lost.is_some() {
+            let offsets = covered.offsets.end - covered.offsets.start;
+            self.lost += u64::try_from(offsets)
+                .unwrap_or_default()
+                .saturating_sub(covered.quarantined);
+        }
         self.next_offsets.insert(partition, covered.offsets.end);
     }
 }

@@ -18,13 +18,13 @@ use self::turn::Turn;
 use super::buffer::{Buffer, Limits, Message};
 use super::flush::Cause;
 use super::group::{self, Member, Rebalance};
-use super::pipeline::{Ends, Reply, Request};
-use super::starts;
+use super::loss::Halted;
+use super::pipeline::{Ends, Reply, Request, Topic};
 use super::trouble::Trouble;
 use super::{ArchiveError, ArchiveReport, Job, Progress};
 use crate::event::EventSchema;
 use crate::fail_point::{self, Step};
-use crate::kafka::{KafkaFault, Probe};
+use crate::kafka::KafkaFault;
 use crate::monitor::{self, Tally};
 
 /// The longest wait for a message before everything else is looked at again.
@@ -36,86 +36,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stopping archiver waits for the lake.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 
-/// Reads until told to stop, or until all that the topic held at the start is archived.
+/// Reads until told to stop, or until all that the topic held at the start is archived; what was archived, added to what
+/// was before, and how it ended.
 pub fn run(
     job: &Job,
     schema: EventSchema,
     ends: Ends,
+    topic: Topic,
+    before: ArchiveReport,
     stop: &AtomicBool,
     progress: &dyn Progress,
-) -> Result<ArchiveReport, ArchiveError> {
-    let probe = Probe::new(&job.kafka)?;
-    let partitions = probe.partitions()?;
-    starts::check(&probe, &job.kafka.topic, &marks(&ends, &partitions)?)?;
-    let topic_ends = if job.until_end {
-        let watermarks = probe.watermarks(&partitions)?;
-        Some(
-            watermarks
-                .into_iter()
-                .map(|(partition, marks)| (partition, marks.high))
-                .collect(),
-        )
-    } else {
-        None
-    };
-    let limits = Limits {
-        messages: u64::from(job.archive.batch_size),
-        bytes: usize::try_from(job.archive.memory_budget_mb)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(1 << 20)
-            / 8,
-        wait: job.archive.timeout(),
-    };
-    let mut source = Source {
-        job,
-        probe,
-        member: group::join(job)?,
-        buffer: Buffer::new(schema, limits),
-        pipeline: ends.requests,
-        outbox: VecDeque::new(),
-        replies: ends.replies,
-        turn: Turn::Read,
-        delayed: None,
-        resets: BTreeSet::new(),
-        sent: 0,
-        settled: 0,
-        ends: topic_ends,
-        ends_asked: None,
-        total: 0,
-        blocked_since: None,
-        paused: false,
-        trouble: Trouble::default(),
-        stopping_since: None,
-        tally: Tally::default(),
-        report: ArchiveReport::default(),
-        progress,
-    };
-    monitor::archiver().budget(limits.bytes.saturating_mul(8));
-    let result = source.read(stop);
-    let unanswered = source.turn.unanswered().or(source.delayed);
-    group::leave(source.member, &job.kafka.topic, unanswered);
-    result.map(|()| source.report)
-}
-
-/// The lake's marks of those partitions that it has seen.
-fn marks(ends: &Ends, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, ArchiveError> {
-    let ended = || ArchiveError::Stopped("the pipeline into the lake".to_owned());
-    let asked = ends.requests.blocking_send(Request::Marks(partitions.to_vec()));
-    match ends.replies.recv() {
-        Ok(Reply::Marks(marks)) => Ok(marks
-            .into_iter()
-            .filter_map(|(partition, mark)| Some((partition, mark?)))
-            .collect()),
-        Ok(Reply::Failed(error)) => Err(error),
-        Ok(_) | Err(_) => Err(asked
-            .err()
-            .map_or_else(ended, |error| ArchiveError::Stopped(error.to_string()))),
+) -> (ArchiveReport, Result<(), ArchiveError>) {
+    match Source::new(job, schema, ends, topic, before.clone(), progress) {
+        Ok(source) => source.run(stop),
+        Err(error) => (before, Err(error)),
     }
 }
 
 struct Source<'a> {
     job: &'a Job,
-    probe: Probe,
+    topic: Topic,
     member: Member,
     buffer: Buffer,
     pipeline: mpsc::Sender<Request>,
@@ -124,6 +64,12 @@ struct Source<'a> {
     turn: Turn,
     delayed: Option<Rebalance>,
     resets: BTreeSet<i32>,
+    /// Partitions of which Kafka no longer has what comes next.
+    halted: Halted,
+    /// Where partitions ended, as far as they may be read, before their present reading began.
+    known_ends: BTreeMap<i32, i64>,
+    /// Kafka has refused the offset at which a partition is read: it must be found out which, and why.
+    doubtful: bool,
     sent: u64,
     settled: u64,
     ends: Option<BTreeMap<i32, i64>>,
@@ -138,7 +84,73 @@ struct Source<'a> {
     progress: &'a dyn Progress,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(
+        job: &'a Job,
+        schema: EventSchema,
+        ends: Ends,
+        topic: Topic,
+        before: ArchiveReport,
+        progress: &'a dyn Progress,
+    ) -> Result<Source<'a>, ArchiveError> {
+        let partitions = topic.probe.partitions()?;
+        let topic_ends = if job.until_end {
+            let watermarks = topic.probe.watermarks(&partitions)?;
+            Some(
+                watermarks
+                    .into_iter()
+                    .map(|(partition, marks)| (partition, marks.high))
+                    .collect(),
+            )
+        } else {
+            None
+        };
+        let limits = Limits {
+            messages: u64::from(job.archive.batch_size),
+            bytes: usize::try_from(job.archive.memory_budget_mb)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(1 << 20)
+                / 8,
+            wait: job.archive.timeout(),
+        };
+        monitor::archiver().budget(limits.bytes.saturating_mul(8));
+        Ok(Source {
+            job,
+            topic,
+            member: group::join(job)?,
+            buffer: Buffer::new(schema, limits),
+            pipeline: ends.requests,
+            outbox: VecDeque::new(),
+            replies: ends.replies,
+            turn: Turn::Read,
+            delayed: None,
+            resets: BTreeSet::new(),
+            halted: Halted::default(),
+            known_ends: BTreeMap::new(),
+            doubtful: false,
+            sent: 0,
+            settled: 0,
+            ends: topic_ends,
+            ends_asked: None,
+            total: 0,
+            blocked_since: None,
+            paused: false,
+            trouble: Trouble::default(),
+            stopping_since: None,
+            tally: Tally::default(),
+            report: before,
+            progress,
+        })
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> (ArchiveReport, Result<(), ArchiveError>) {
+        let result = self.read(stop);
+        let unanswered = self.turn.unanswered().or(self.delayed);
+        group::leave(self.member, &self.job.kafka.topic, unanswered);
+        let halted = self.halted.error(&self.job.kafka.topic);
+        (self.report, result.and(halted.map_or(Ok(()), Err)))
+    }
+
     fn read(&mut self, stop: &AtomicBool) -> Result<(), ArchiveError> {
         loop {
             while let Ok(reply) = self.replies.try_recv() {
@@ -275,9 +287,9 @@ impl Source<'_> {
     fn unpause(&mut self) -> Result<(), ArchiveError> {
         if self.paused {
             tracing::info!("the lake takes data again: reading goes on");
-            let all = self.assignment()?;
+            let read = self.assigned_and_read()?;
             self.member
-                .resume(&all)
+                .resume(&read)
                 .map_err(|error| self.fault("resume partitions", &error))?;
             self.paused = false;
         }
@@ -290,29 +302,37 @@ impl Source<'_> {
             .map_err(|error| self.fault("name the assigned partitions", &error))
     }
 
+    /// The assigned partitions but for those that are not read.
+    fn assigned_and_read(&self) -> Result<TopicPartitionList, ArchiveError> {
+        let all = self.assignment()?;
+        let partitions = all.elements().into_iter().map(|element| element.partition());
+        self.list(
+            partitions
+                .filter(|partition| !self.halted.contains(*partition))
+                .map(|partition| (partition, Offset::Invalid)),
+        )
+    }
+
     fn hear_fault(&mut self, fault: &KafkaError, arrived: Instant) -> Result<(), ArchiveError> {
         match fault {
             KafkaError::PartitionEOF(partition) => {
                 self.trouble.passed(arrived);
                 // Behind its end a topic may hold offsets that no reader sees: control records, aborted messages.
-                if let Some(end) = self.ends.as_ref().and_then(|ends| ends.get(partition)) {
+                if let Some(end) = self.known_ends.get(partition) {
                     self.buffer.skip_to(*partition, *end, arrived);
                 }
                 Ok(())
             }
             KafkaError::MessageConsumptionFatal(_) => Err(self.fault("keep this member in the group", fault)),
-            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                let positions = self.buffer.positions().collect();
-                let checked = starts::check(&self.probe, &self.job.kafka.topic, &positions);
-                self.unless_it_passes(checked).map(drop)
-            }
+            // The client library has stopped to read a partition, and does not say which.
             KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ) => Err(KafkaFault::NoTopic {
-                brokers: self.job.kafka.brokers.clone(),
-                topic: self.job.kafka.topic.clone(),
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::LogTruncation,
+            ) => {
+                self.doubtful = true;
+                Ok(())
             }
-            .into()),
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => Err(KafkaFault::Refused {

@@ -2,7 +2,7 @@
 //!
 //! A commit names a file only while the lake's marks equal those at which the file was written: the offsets at which its
 //! flush began, or the count of replays. Of a flush that lost a partition the files are written anew, and so are those of
-//! a replay that another overtook. Marks only grow. So a file that the table's log does not name, and one of whose marks
+//! a replay that another overtook. Marks only grow, and so does the generation of a topic, which is a mark too. So a file that the table's log does not name, and one of whose marks
 //! is beyond that, is dead for good, whoever wrote it, and whether or not its writer still lives. Readers that look at
 //! the folder and not at the log would count its rows twice.
 
@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::ArchiveError;
-use super::ledger::{LEDGER_TAG, Ledger, REPLAY_ID, REPLAY_TAG, Replay, app_id};
+use super::ledger::{LEDGER_TAG, Ledger, REPLAY_ID, REPLAY_TAG, Replay, app_id, generation_id, topic_of};
 use crate::fail_point::{self, Step};
 use crate::lake::commit::append;
 use crate::lake::snapshot::unnamed;
@@ -77,16 +77,19 @@ async fn candidates(lake: &Lake, topic: Option<&str>) -> Result<Vec<Candidate>, 
         };
         let ledger = footer::note(&metadata, LEDGER_TAG)
             .and_then(|text| serde_json::from_str::<Ledger>(text).ok())
-            .filter(|ledger| Some(ledger.topic.as_str()) == topic);
+            .filter(|ledger| Some(topic_of(&ledger.topic).0) == topic);
         let replay = footer::note(&metadata, REPLAY_TAG).and_then(|text| serde_json::from_str::<Replay>(text).ok());
         let is_replay = replay.is_some();
         let marks: Vec<(String, i64)> = match (ledger, replay) {
             (_, Some(replay)) => vec![(REPLAY_ID.to_owned(), replay.sequence)],
-            (Some(ledger), None) => ledger
-                .partitions
-                .iter()
-                .map(|(partition, entry)| (app_id(topic.unwrap_or_default(), *partition), entry.start))
-                .collect(),
+            (Some(ledger), None) => {
+                let (topic, generation) = topic_of(&ledger.topic);
+                let starts = ledger
+                    .partitions
+                    .iter()
+                    .map(|(partition, entry)| (app_id(&ledger.topic, *partition), entry.start));
+                starts.chain([(generation_id(topic), generation)]).collect()
+            }
             (None, None) => continue,
         };
         found.push(Candidate {

@@ -29,17 +29,17 @@ pub struct Written {
     pub adds: Vec<Add>,
 }
 
-/// Writes the files of a flush.
+/// Writes the files of a flush of an archive.
 ///
 /// # Errors
 /// [`ArchiveError::Lake`] where the store fails; nothing is part of the table then, and the same flush can be
 /// written again.
-pub async fn write(lake: &Lake, topic: &str, flush: Flush, now: DateTime<Utc>) -> Result<Written, ArchiveError> {
+pub async fn write(lake: &Lake, archive: &str, flush: Flush, now: DateTime<Utc>) -> Result<Written, ArchiveError> {
     let id = Uuid::new_v4();
     let mut adds = Vec::new();
     if flush.rows.num_rows() > 0 {
         for (month, batch) in month::split(&flush.rows)? {
-            let tags = ledger::tags(id, topic, &flush.covered, &batch);
+            let tags = ledger::tags(id, archive, &flush.covered, &batch);
             let file = new_file(month, batch, tags, now);
             fail_point::reached(Step::BeforeEventsFile);
             adds.push(datafile::write(lake, RAW_EVENTS, file).await?);

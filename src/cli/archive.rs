@@ -21,6 +21,13 @@ pub struct ArchiveCommand {
     #[arg(long)]
     until_end: bool,
 
+    /// Where Kafka no longer has what comes next in a partition, record the gap in the lake and read on behind it
+    ///
+    /// Without it such a partition is not read any further, while the others are, and the archiver ends with exit code
+    /// 1. `lakebed verify` goes on naming each gap. Meant for one start, by a person who has looked at what is lost.
+    #[arg(long)]
+    accept_loss: bool,
+
     /// What to print at the end
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     format: Format,
@@ -54,6 +61,7 @@ impl ArchiveCommand {
             consumer: self.consumer,
             archive: self.archive,
             until_end: self.until_end,
+            accept_loss: self.accept_loss,
         };
         let report = archive::run(job, lake, wish, Arc::new(ArchiveBar::new())).await?;
         output::print(self.format, &report, |report| text(report, &self.lake.path))
@@ -62,8 +70,15 @@ impl ArchiveCommand {
 
 fn text(report: &ArchiveReport, lake: &str) -> String {
     let number = output::grouped;
+    let lost = match report.lost {
+        0 => String::new(),
+        lost => format!(
+            " {} offsets that Kafka had dropped are recorded as lost; lakebed verify names them.",
+            number(lost)
+        ),
+    };
     format!(
-        "{} messages archived into {lake}: {} rows, {} in quarantine, {} without a value; raw_events is at version {}.",
+        "{} messages archived into {lake}: {} rows, {} in quarantine, {} without a value; raw_events is at version {}.{lost}",
         number(report.messages),
         number(report.rows),
         number(report.quarantined),

@@ -111,6 +111,7 @@ async fn stream(seed: u64, now: DateTime<Utc>, place: &str) -> anyhow::Result<(u
         },
         archive: defaults::<ArchiveSettings>()?,
         until_end: true,
+        accept_loss: false,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let archived = archive::run(job, lake(place)?, stop, Arc::new(ArchiveBar::new())).await?;

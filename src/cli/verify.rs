@@ -26,7 +26,8 @@ const LISTED_FINDINGS: usize = 12;
 /// Each flush left a ledger beside its files: the offsets that it covers, and how many became rows, went to quarantine
 /// or had no value. The ledgers must lead from the first offset to the mark without gap or overlap, the files must be
 /// there, and hold what was archived. The broker is asked what it holds of KAFKA_TOPIC that is not archived yet; that
-/// it does not answer is no failure.
+/// it does not answer is no failure. Offsets that Kafka dropped before they were archived are named for good. A topic
+/// that was deleted and made anew is proven beside the former one, as TOPIC#1.
 #[derive(Debug, Args)]
 pub struct VerifyCommand {
     /// Read the offset of every row, and the bytes of every file, as well

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 
+use super::topic_id::{self, TopicId};
 use super::{KafkaFault, Notes, ask, ask_within, check, client_config};
 use crate::config::KafkaSettings;
 
@@ -35,7 +38,12 @@ pub struct Probe {
     consumer: BaseConsumer<ProbeContext>,
     settings: KafkaSettings,
     until: Option<Instant>,
+    /// The broker that led the topic's first partition when its partitions were asked for.
+    leader: AtomicI32,
 }
+
+/// No broker has this number.
+const NO_LEADER: i32 = -1;
 
 impl Probe {
     /// Makes the connection; nothing is asked yet.
@@ -51,6 +59,7 @@ impl Probe {
             consumer,
             settings: settings.clone(),
             until: None,
+            leader: AtomicI32::new(NO_LEADER),
         })
     }
 
@@ -75,6 +84,9 @@ impl Probe {
             self.consumer.fetch_metadata(Some(topic), patience)
         })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let first = found.and_then(|topic| topic.partitions().first());
+        let leader = first.map_or(NO_LEADER, rdkafka::metadata::MetadataPartition::leader);
+        self.leader.store(leader, Ordering::Relaxed);
         let mut partitions: Vec<i32> = found
             .into_iter()
             .flat_map(|topic| topic.partitions())
@@ -105,6 +117,31 @@ impl Probe {
                 Ok((*partition, Watermarks { low, high }))
             })
             .collect()
+    }
+
+    /// The topic's id; none where the broker gives topics none. Blocks until a broker answers.
+    ///
+    /// # Errors
+    /// [`KafkaFault`] where no broker answers or the topic is not there.
+    pub fn topic_id(&self) -> Result<Option<TopicId>, KafkaFault> {
+        let topic = &self.settings.topic;
+        let there = self.ask("tell the topic's id", |patience| {
+            // The leader of a partition knows of another topic before anybody reads that from it.
+            let leader = Some(self.leader.load(Ordering::Relaxed)).filter(|leader| *leader >= 0);
+            match topic_id::topic_id(self.consumer.client(), topic, leader, patience) {
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(None),
+                answer => {
+                    if answer.is_err() {
+                        self.leader.store(NO_LEADER, Ordering::Relaxed);
+                    }
+                    answer.map(Some)
+                }
+            }
+        })?;
+        there.ok_or_else(|| KafkaFault::NoTopic {
+            brokers: self.settings.brokers.clone(),
+            topic: topic.clone(),
+        })
     }
 
     fn ask<T>(&self, what: &'static str, request: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, KafkaFault> {

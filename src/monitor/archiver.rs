@@ -314,7 +314,7 @@ impl Archiver {
         ] {
             self.quarantined.with_label_values(&[reason]);
         }
-        for cause in ["size", "time", "memory", "revoked", "stop"] {
+        for cause in ["size", "time", "memory", "revoked", "loss", "stop"] {
             self.flushes.with_label_values(&[cause]);
         }
         for kind in ["assigned", "revoked", "lost"] {

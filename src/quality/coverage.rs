@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use super::finding::{Finding, FindingKind};
 
 /// What one flush claims of a partition.
@@ -21,8 +23,22 @@ pub struct Claim {
     pub quarantined: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// When it was recorded that Kafka dropped these offsets before they were archived; none where it did not.
+    pub lost: Option<DateTime<Utc>>,
     /// The flush's files.
     pub files: Arc<[String]>,
+}
+
+impl Claim {
+    /// How many offsets of the range Kafka had dropped before they were archived.
+    pub fn lost_offsets(&self) -> u64 {
+        match self.lost {
+            Some(_) => u64::try_from(self.end.saturating_sub(self.start))
+                .unwrap_or_default()
+                .saturating_sub(self.quarantined),
+            None => 0,
+        }
+    }
 }
 
 /// How the claims of a partition cover it.
@@ -50,7 +66,8 @@ pub fn check(
     mut fillers: Vec<Claim>,
 ) -> Coverage {
     events.sort_by_key(|claim| (claim.start, claim.end));
-    fillers.sort_by_key(|claim| (claim.start, claim.end));
+    // Where one says that a range is lost and another that it is archived, the latter has what the former missed.
+    fillers.sort_by_key(|claim| (claim.start, claim.end, claim.lost.is_none()));
     let begin = events.iter().chain(&fillers).map(|claim| claim.start).min();
     let finding = |kind: FindingKind, from: i64, until: i64| {
         Finding::new(kind).at(topic, partition, vec![[from, until.saturating_sub(1)]])
@@ -105,6 +122,16 @@ pub fn check(
             None => found.because("there is no mark"),
         });
     }
+    let lost: Vec<Finding> = coverage
+        .claims
+        .iter()
+        .filter_map(|claim| {
+            let at = claim.lost?.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let lost = finding(FindingKind::Lost, claim.start, claim.end).files(claim.files.iter().cloned());
+            Some(lost.because(format!("recorded at {at}")))
+        })
+        .collect();
+    coverage.findings.extend(lost);
     coverage
 }
 
@@ -147,6 +174,7 @@ mod tests {
             rows: u64::try_from(end - start).unwrap_or_default(),
             quarantined: 0,
             tombstones: 0,
+            lost: None,
             files: Arc::new([format!("{start}")]),
         }
     }
@@ -207,6 +235,36 @@ mod tests {
                 "{events:?} {quarantine:?} from {first:?} to {mark:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_kafka_dropped_is_named_once_and_counts_as_covered() {
+        let gap = Claim {
+            rows: 0,
+            lost: Some(DateTime::UNIX_EPOCH),
+            ..claim(10, 20)
+        };
+        let lost = |events: &[(i64, i64)], quarantine: &[&Claim]| -> Vec<[i64; 2]> {
+            let events = events.iter().map(|(start, end)| claim(*start, *end)).collect();
+            let quarantine = quarantine.iter().copied().cloned().collect();
+            let coverage = check("t", 0, Some(0), Some(30), events, quarantine);
+            assert_eq!(coverage.covered, [[0, 29]]);
+            let found = coverage.findings.iter();
+            found
+                .map(|finding| {
+                    assert_eq!(finding.finding, FindingKind::Lost);
+                    assert_eq!(finding.reason.as_deref(), Some("recorded at 1970-01-01T00:00:00Z"));
+                    finding.places[0].offsets[0]
+                })
+                .collect()
+        };
+        let around = [(0, 10), (20, 30)];
+        assert_eq!(lost(&around, &[&gap]), [[10, 19]]);
+        // Recorded twice, by a process that died before it moved the mark and by the next one.
+        assert_eq!(lost(&around, &[&gap, &gap]), [[10, 19]]);
+        // Recorded, but what it names was archived after all.
+        assert_eq!(lost(&[(0, 10), (10, 30)], &[&gap]), [[0; 2]; 0]);
+        assert_eq!(lost(&around, &[&gap, &claim(10, 20)]), [[0; 2]; 0]);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum FindingKind {
     ReplayedUnknown,
     /// Kafka has dropped messages before they were archived.
     Dropped,
+    /// The same, and the archiver was told to go on behind them, which it recorded.
+    Lost,
 }
 
 impl FindingKind {
@@ -121,6 +123,7 @@ impl FindingKind {
             FindingKind::Unclaimed => "unclaimed: messages that are there and that no flush says it archived",
             FindingKind::ReplayedTwice => "messages that two replays made rows",
             FindingKind::ReplayedUnknown => "messages that a replay made rows and that are not in quarantine",
+            FindingKind::Lost => "lost: offsets that Kafka dropped before they were archived, as the archiver recorded",
             FindingKind::Dropped => "dropped: offsets that Kafka no longer has and that were never archived",
         }
     }

@@ -248,6 +248,7 @@ impl Records {
                 rows: entry.rows,
                 quarantined: entry.quarantined,
                 tombstones: entry.tombstones,
+                lost: entry.lost,
                 files: Arc::clone(&files),
             };
             let of = self.claims.entry((ledger.topic.clone(), *partition)).or_default();

@@ -12,7 +12,7 @@ use super::finding::{Finding, FindingKind};
 use super::records::{self, Bears, Origin, Records};
 use super::strays::{self, Unnamed};
 use super::waiting::{self, BrokerReport};
-use crate::archive::ledger::{app_id, first_id, marked};
+use crate::archive::ledger::{app_id, archive_name, first_id, generation_id, marked};
 use crate::config::KafkaSettings;
 use crate::lake::snapshot::{AsOf, present_files};
 use crate::lake::{Lake, LakeError, QUARANTINE, RAW_EVENTS, TableSnapshot, TableWriter};
@@ -66,6 +66,8 @@ pub struct PartitionReport {
     pub replayed: u64,
     /// Messages without a value.
     pub tombstones: u64,
+    /// Offsets that Kafka dropped before they were archived, as the archiver recorded.
+    pub lost: u64,
 }
 
 /// Verifies the archive; with `deep`, by the offset of every row too. With `kafka`, the broker is asked what is not
@@ -150,10 +152,12 @@ async fn no_records(lake: &Lake) -> Result<LakeError, LakeError> {
 
 async fn ask_broker(kafka: &KafkaSettings, marks: &BTreeMap<String, i64>) -> BrokerReport {
     let kafka = kafka.clone();
+    let generation = marks.get(&generation_id(&kafka.topic)).copied().unwrap_or_default();
+    let archive = archive_name(&kafka.topic, generation);
     let of_topic: BTreeMap<i32, i64> = marks
         .iter()
         .filter_map(|(id, mark)| Some((marked(id)?, id, *mark)))
-        .filter(|((topic, partition), id, _)| *topic == kafka.topic && **id == app_id(topic, *partition))
+        .filter(|((topic, partition), id, _)| *topic == archive && **id == app_id(topic, *partition))
         .map(|((_, partition), _, mark)| (partition, mark))
         .collect();
     let topic = kafka.topic.clone();
@@ -375,6 +379,7 @@ impl Tables {
                     quarantined: sum(|claim| claim.quarantined),
                     replayed: replayed.get(&(topic.as_str(), *partition)).copied().unwrap_or_default(),
                     tombstones: sum(|claim| claim.tombstones),
+                    lost: sum(coverage::Claim::lost_offsets),
                 }
             })
             .collect()

@@ -3,6 +3,7 @@
 mod archive;
 mod archive_faults;
 mod archive_kills;
+mod archive_loss;
 mod cli;
 mod connections;
 mod demo;

@@ -21,9 +21,15 @@ use crate::error::{HasKind, Kind};
 use crate::lake::TableSnapshot;
 use crate::lake::faulty::{self, Fault, Trouble};
 use crate::lake::snapshot::AsOf;
+use crate::quality::{self, FindingKind, Progress, VerifyReport};
 
 const TOPIC: &str = "events";
 const NOW: i64 = 1_768_000_000;
+const UNLIMITED: Limits = Limits {
+    messages: u64::MAX,
+    bytes: usize::MAX,
+    wait: Duration::MAX,
+};
 
 /// A lake in a folder of its own, through a store that misbehaves once.
 struct Place {
@@ -43,6 +49,12 @@ impl Place {
 
     fn faulty(&self, fault: Arc<Fault>) -> Lake {
         faulty::lake(self.folder.path(), fault)
+    }
+
+    async fn verified(&self) -> VerifyReport {
+        quality::verify(&self.lake(), true, None, &Quiet)
+            .await
+            .expect("readable")
     }
 
     async fn committer(&self) -> Committer {
@@ -79,6 +91,12 @@ impl Place {
             .expect("there");
         snapshot.files.into_iter().map(|file| file.path).collect()
     }
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn read(&self, _files: u64, _total: u64) {}
 }
 
 async fn committer(lake: &Lake) -> Committer {
@@ -129,12 +147,7 @@ async fn places(lake: &Lake, table: &str, columns: [&str; 2]) -> BTreeSet<(i32, 
 
 /// Reads these offsets of these partitions; every third message is broken.
 fn read(schema: &EventSchema, offsets: &[(i32, Range<i64>)], extra: &str) -> Flush {
-    let limits = Limits {
-        messages: u64::MAX,
-        bytes: usize::MAX,
-        wait: Duration::MAX,
-    };
-    let mut buffer = Buffer::new(schema.clone(), limits);
+    let mut buffer = Buffer::new(schema.clone(), UNLIMITED);
     for (partition, range) in offsets {
         buffer.begin(*partition, range.start, HashSet::new());
         for offset in range.clone() {
@@ -260,12 +273,7 @@ async fn a_process_that_died_between_the_two_commits_leaves_nothing_to_write_twi
         .remove(&0)
         .expect("a mark");
     assert_eq!((resume.mark, &resume.quarantined), (0, &HashSet::from([0, 3, 6, 9])));
-    let limits = Limits {
-        messages: u64::MAX,
-        bytes: usize::MAX,
-        wait: Duration::MAX,
-    };
-    let mut buffer = Buffer::new(next.schema().clone(), limits);
+    let mut buffer = Buffer::new(next.schema().clone(), UNLIMITED);
     buffer.begin(0, resume.mark, resume.quarantined);
     for offset in 0..12 {
         // This time every message is an event: what is in quarantine stays there all the same.
@@ -425,6 +433,193 @@ async fn a_store_that_fails_one_request_is_reached_all_the_same() {
     let lake = place.faulty(Arc::clone(&fault));
     lake.reach().await.expect("the next request is answered");
     assert!(fault.came());
+}
+
+/// Reads on from the lake's marks while Kafka holds partition 0 from offset 20 on, and partition 1 whole; to be told to
+/// accept that.
+async fn archive_behind_the_gap(lake: &Lake) -> Result<(), ArchiveError> {
+    let mut committer = Committer::open(lake, TOPIC, 200).await?;
+    let mut buffer = Buffer::new(committer.schema().clone(), UNLIMITED);
+    let mut flushes = Vec::new();
+    for (partition, resume) in committer.resume(&[0, 1]).await? {
+        let next = if partition == 0 {
+            resume.mark.max(20)
+        } else {
+            resume.mark
+        };
+        buffer.begin(partition, resume.mark, resume.quarantined);
+        flushes.extend(buffer.lose(partition, next, Utc::now()));
+        for offset in next..27 {
+            let value = if offset % 3 == 0 {
+                "broken".to_owned()
+            } else {
+                format!(r#"{{"timestamp": {NOW}}}"#)
+            };
+            let message = Message {
+                partition,
+                offset,
+                key: None,
+                value: Some(value.as_bytes()),
+            };
+            buffer.push(message, NOW, Instant::now());
+        }
+    }
+    flushes.extend(buffer.cut(Cause::Size));
+    for flush in flushes {
+        let mut group = Group::from(vec![written(lake, flush).await?]);
+        committer.commit(&mut group).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn wherever_a_process_dies_a_gap_is_recorded_once() {
+    for kind in [Trouble::Refused, Trouble::AnswerLost] {
+        for nth in 0.. {
+            let place = Place::new();
+            let mut before = place.committer().await;
+            begin(&mut before, &[0, 1]).await;
+            commit(&mut before, &place.lake(), &[(0, 0..7), (1, 0..7)]).await;
+            let fault = Fault::at(nth, kind);
+            let lake = place.faulty(Arc::clone(&fault));
+            // Each failure is the death of a process, and the next one begins where the lake says.
+            until(async || archive_behind_the_gap(&lake).await).await;
+            let (rows, quarantined) = place.held().await;
+            assert_eq!(
+                &rows | &quarantined,
+                &(&all(0, 0..7) | &all(0, 20..27)) | &all(1, 0..27),
+                "{kind:?} at call {nth}"
+            );
+            let findings = place.verified().await.findings;
+            let places: Vec<_> = findings
+                .iter()
+                .map(|finding| (finding.finding, &finding.places))
+                .collect();
+            assert!(
+                matches!(places.as_slice(), [(FindingKind::Lost, lost)] if lost[0].partition == 0 && lost[0].offsets == [[7, 19]]),
+                "{kind:?} at call {nth}: {findings:?}"
+            );
+            if !fault.came() {
+                assert!(nth > 10, "the store was called {nth} times only");
+                break;
+            }
+        }
+    }
+}
+
+/// Reads all of a topic that was made anew and holds nine messages.
+async fn archive_made_anew(lake: &Lake) -> Result<(), ArchiveError> {
+    let mut committer = Committer::open(lake, TOPIC, 200).await?;
+    let present = TopicId::from_mark(2);
+    if committer.know(Some(present), &[0]).await? != Some(present) {
+        let starts = BTreeMap::from([(0, 0)]);
+        assert!(
+            committer.begin_generation(present, &starts).await?,
+            "nobody else is there"
+        );
+    }
+    let resume = committer
+        .resume(&[0])
+        .await?
+        .remove(&0)
+        .ok_or(ArchiveError::NoMark { partition: 0 })?;
+    if resume.mark < 9 {
+        let mut flush = read(committer.schema(), &[(0, resume.mark..9)], "");
+        flush.rejected.retain(|row| !resume.quarantined.contains(&row.offset));
+        let written = writer::write(lake, committer.archive(), flush, Utc::now()).await?;
+        let mut group = Group::from(vec![written]);
+        committer.commit(&mut group).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn wherever_a_process_dies_a_topic_made_anew_is_archived_once_beside_the_former_one() {
+    for kind in [Trouble::Refused, Trouble::AnswerLost] {
+        for nth in 0.. {
+            let place = Place::new();
+            let mut before = place.committer().await;
+            before.know(Some(TopicId::from_mark(1)), &[0]).await.expect("readable");
+            begin(&mut before, &[0]).await;
+            commit(&mut before, &place.lake(), &[(0, 0..7)]).await;
+            let fault = Fault::at(nth, kind);
+            let lake = place.faulty(Arc::clone(&fault));
+            until(async || archive_made_anew(&lake).await).await;
+            let report = place.verified().await;
+            assert_eq!(report.findings, [], "{kind:?} at call {nth}");
+            let archives: Vec<(&str, i64, u64)> = report
+                .partitions
+                .iter()
+                .map(|found| {
+                    (
+                        found.topic.as_str(),
+                        found.next.unwrap_or_default(),
+                        found.rows + found.quarantined,
+                    )
+                })
+                .collect();
+            assert_eq!(
+                archives,
+                [("events", 7, 7), ("events#1", 9, 9)],
+                "{kind:?} at call {nth}"
+            );
+            if !fault.came() {
+                assert!(nth > 10, "the store was called {nth} times only");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_still_holds_the_former_topic_commits_nothing_of_it() {
+    let place = Place::new();
+    let lake = place.lake();
+    let mut sleeper = place.committer().await;
+    sleeper.know(Some(TopicId::from_mark(1)), &[0]).await.expect("readable");
+    begin(&mut sleeper, &[0]).await;
+    let stale = read(sleeper.schema(), &[(0, 0..7)], "");
+    let mut stale = Group::from(vec![written(&lake, stale).await.expect("it is written")]);
+    archive_made_anew(&lake).await.expect("it is archived");
+    assert!(matches!(sleeper.commit(&mut stale).await, Err(ArchiveError::Anew)));
+    let (rows, quarantined) = place.held().await;
+    assert_eq!(&rows | &quarantined, all(0, 0..9));
+    // What it wrote is swept by the next.
+    let mut next = place.committer().await;
+    next.sweep().await.expect("it is swept");
+    assert!(!next.has_litter());
+}
+
+#[tokio::test]
+async fn the_id_of_the_topic_is_kept_from_the_first_mark_on_and_given_to_lakes_that_have_none() {
+    let (first, second) = (Some(TopicId::from_mark(1)), Some(TopicId::from_mark(2)));
+    let place = Place::new();
+    let mut without = place.committer().await;
+    assert_eq!(without.know(None, &[0]).await.expect("readable"), None);
+    begin(&mut without, &[0]).await;
+    // A lake from before ids were kept takes the first that it is told.
+    assert_eq!(
+        place.committer().await.know(first, &[0]).await.expect("readable"),
+        first
+    );
+    assert_eq!(
+        place.committer().await.know(second, &[0]).await.expect("readable"),
+        first
+    );
+
+    let place = Place::new();
+    let mut with = place.committer().await;
+    assert_eq!(with.know(first, &[0]).await.expect("readable"), first);
+    // Nothing is kept of a topic of which nothing is archived.
+    assert_eq!(
+        place.committer().await.know(second, &[0]).await.expect("readable"),
+        second
+    );
+    begin(&mut with, &[0]).await;
+    assert_eq!(
+        place.committer().await.know(second, &[0]).await.expect("readable"),
+        first
+    );
 }
 
 async fn until<T>(mut call: impl AsyncFnMut() -> Result<T, ArchiveError>) -> T {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::Offset;
 
@@ -11,15 +12,15 @@ use crate::archive::ArchiveError;
 use crate::archive::committer::{Fate, Resume};
 use crate::archive::flush::Cause;
 use crate::archive::group::{self, Rebalance};
+use crate::archive::loss::{Loss, Verdict};
 use crate::archive::pipeline::{Reply, Request};
-use crate::archive::starts;
+use crate::archive::starts::{self, Judged};
 use crate::error::{HasKind, Kind};
+use crate::kafka::KafkaFault;
 use crate::monitor;
 
 /// How long a partition that the group wants back is kept for its flush.
 const REVOKE_WAIT: Duration = Duration::from_secs(20);
-/// How long going back to a mark may take.
-const SEEK_WAIT: Duration = Duration::from_secs(10);
 /// How often an archiver that has reached its ends looks whether the other members have reached theirs.
 const ENDS_WAIT: Duration = Duration::from_millis(500);
 
@@ -83,7 +84,7 @@ impl Source<'_> {
         let waiting = self.delayed.take();
         match waiting.or_else(|| self.member.context().next_rebalance()) {
             Some(Rebalance::Assign(partitions)) => {
-                let all = self.probe.partitions().map_err(ArchiveError::from);
+                let all = self.topic.probe.partitions().map_err(ArchiveError::from);
                 match self.unless_it_passes(all)? {
                     Some(all) => {
                         self.ask(Request::Marks(all));
@@ -114,16 +115,26 @@ impl Source<'_> {
                     since: Instant::now(),
                 };
             }
+            None if self.doubtful => self.doubt()?,
             None if !self.resets.is_empty() => {
-                let partitions: Vec<i32> = std::mem::take(&mut self.resets).into_iter().collect();
-                if let Some(rest) = self.buffer.end(&partitions)? {
-                    self.ask(Request::Flush(Box::new(rest)));
-                }
-                self.ask(Request::Resume(partitions));
-                self.turn = Turn::Resetting;
+                let partitions = std::mem::take(&mut self.resets).into_iter().collect();
+                self.reset(partitions)?;
             }
-            None => self.look_for_the_end(),
+            None => match self.halted.due(Instant::now()) {
+                Some(partitions) => self.reset(partitions)?,
+                None => self.look_for_the_end(),
+            },
         }
+        Ok(())
+    }
+
+    /// Stops reading partitions, drops what is buffered of them, and asks the lake where to begin anew.
+    fn reset(&mut self, partitions: Vec<i32>) -> Result<(), ArchiveError> {
+        if let Some(rest) = self.buffer.end(&partitions)? {
+            self.ask(Request::Flush(Box::new(rest)));
+        }
+        self.ask(Request::Resume(partitions));
+        self.turn = Turn::Resetting;
         Ok(())
     }
 
@@ -136,12 +147,17 @@ impl Source<'_> {
         let reached = self
             .buffer
             .positions()
+            .filter(|(partition, _)| !self.halted.contains(*partition))
             .all(|(partition, next)| ends.get(&partition).is_none_or(|end| next >= *end));
         if !reached || self.stopping_since.is_some() {
             return;
         }
         let partitions = ends.keys().copied().collect();
         self.cut(Cause::Stop);
+        if !self.halted.is_empty() {
+            // Not all can be archived. Waiting for others would wait for ever where they wait for this one.
+            return self.begin_to_stop();
+        }
         if self.sent == self.settled && self.ends_asked.is_none_or(|asked| asked.elapsed() >= ENDS_WAIT) {
             self.ends_asked = Some(Instant::now());
             self.ask(Request::Marks(partitions));
@@ -166,6 +182,11 @@ impl Source<'_> {
                 self.settle(fates, version)?;
                 self.buffer.adopt(schema);
             }
+            (Reply::Foreign, turn) => {
+                self.turn = turn;
+                self.settled += 1;
+                self.halt_all()?;
+            }
             (Reply::Marks(marks), Turn::Assigned(partitions)) => {
                 let unseen: Vec<i32> = marks
                     .iter()
@@ -174,7 +195,7 @@ impl Source<'_> {
                     .collect();
                 if partitions.iter().any(|partition| unseen.contains(partition)) {
                     let known = unseen.len() < marks.len();
-                    let starts = starts::first(&self.probe, &unseen, known, self.job.consumer.auto_offset_reset);
+                    let starts = starts::first(&self.topic.probe, &unseen, known, self.job.consumer.auto_offset_reset);
                     match self.unless_it_passes(starts)? {
                         Some(starts) => {
                             self.ask(Request::Adopt(starts));
@@ -199,12 +220,33 @@ impl Source<'_> {
                         marks.get(partition).copied().flatten().is_some_and(|mark| mark >= *end)
                     });
                 if reached {
+                    // Of these the lake holds more than Kafka, which does not mean that all is archived.
+                    for (partition, loss) in std::mem::take(&mut self.topic.settled.ended) {
+                        self.halted.add(&self.job.kafka.topic, partition, loss, Instant::now());
+                    }
                     self.begin_to_stop();
                 }
             }
             (_, turn) => self.turn = turn,
         }
         Ok(())
+    }
+
+    /// What is read is of another topic under the same name: nothing of it may land.
+    fn halt_all(&mut self) -> Result<(), ArchiveError> {
+        if self.job.accept_loss {
+            return Err(ArchiveError::Anew);
+        }
+        let all: Vec<i32> = self.buffer.positions().map(|(partition, _)| partition).collect();
+        self.buffer.end(&all)?;
+        for partition in &all {
+            self.halted
+                .add(&self.job.kafka.topic, *partition, Loss::MadeAnew, Instant::now());
+        }
+        let list = self.list(all.iter().map(|partition| (*partition, Offset::Invalid)))?;
+        self.member
+            .pause(&list)
+            .map_err(|error| self.fault("pause partitions", &error))
     }
 
     fn settle(&mut self, fates: Vec<(i32, Fate)>, version: u64) -> Result<(), ArchiveError> {
@@ -239,58 +281,161 @@ impl Source<'_> {
             .iter()
             .map(|(partition, resume)| (*partition, resume.mark))
             .collect();
-        let checked = starts::check(&self.probe, &self.job.kafka.topic, &marks);
-        if self.unless_it_passes(checked)?.is_none() {
+        let Some(judged) = self.judge(&marks)? else {
             self.delayed = Some(Rebalance::Assign(marks.into_keys().collect()));
             return Ok(());
-        }
+        };
+        let mut offsets = BTreeMap::new();
         for (partition, resume) in resumes {
             let end = self.ends.as_ref().and_then(|ends| ends.get(&partition)).copied();
             self.total += u64::try_from(end.unwrap_or(resume.mark) - resume.mark).unwrap_or_default();
-            self.buffer.begin(partition, resume.mark, resume.quarantined);
+            let start = self.start(partition, resume, judged.get(&partition));
+            offsets.insert(partition, start.map_or(Offset::End, Offset::Offset));
         }
         monitor::archiver().begins(&marks);
         tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
-        let list = self.list(
-            marks
-                .into_iter()
-                .map(|(partition, mark)| (partition, Offset::Offset(mark))),
-        )?;
+        let (read, unread): (Vec<_>, Vec<_>) = offsets
+            .iter()
+            .map(|(partition, offset)| (*partition, *offset))
+            .partition(|(partition, _)| !self.paused && !self.halted.contains(*partition));
+        let (read, unread) = (self.list(read.into_iter())?, self.list(unread.into_iter())?);
+        let list = self.list(offsets.into_iter())?;
         group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
-        if self.paused {
-            self.member
-                .pause(&list)
-                .map_err(|error| self.fault("pause partitions", &error))?;
+        // One that is given back while it is paused comes back paused.
+        self.member
+            .resume(&read)
+            .and_then(|()| self.member.pause(&unread))
+            .map_err(|error| self.fault("pause partitions", &error))
+    }
+
+    /// Goes back to the lake's marks in partitions that others had read on, or that Kafka had nothing of.
+    fn begin_anew(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
+        let marks = resumes
+            .iter()
+            .map(|(partition, resume)| (*partition, resume.mark))
+            .collect();
+        let Some(judged) = self.judge(&marks)? else {
+            self.resets.extend(marks.into_keys());
+            return Ok(());
+        };
+        for (partition, resume) in resumes {
+            self.halted.remove(partition);
+            if let Some(offset) = self.start(partition, resume, judged.get(&partition)) {
+                monitor::archiver().begins([(&partition, &offset)]);
+                self.restart(partition, offset)?;
+            }
         }
         Ok(())
     }
 
-    /// Goes back to the lake's marks in partitions that others had read on.
-    fn begin_anew(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
-        for (partition, resume) in resumes {
-            let (topic, offset) = (&self.job.kafka.topic, Offset::Offset(resume.mark));
-            let sought = self
-                .member
-                .seek(topic, partition, offset, SEEK_WAIT)
-                .map_err(|error| self.fault("go back to the lake's mark", &error));
-            match self.unless_it_passes(sought)? {
-                Some(()) => {
-                    monitor::archiver().begins([(&partition, &resume.mark)]);
-                    self.buffer.begin(partition, resume.mark, resume.quarantined);
+    /// Begins to read a partition as it was judged; the offset to read from, none where it is not read.
+    fn start(&mut self, partition: i32, resume: Resume, judged: Option<&Judged>) -> Option<i64> {
+        let judged = judged?;
+        self.known_ends.insert(partition, judged.end);
+        match judged.verdict {
+            Verdict::Read => {
+                self.buffer.begin(partition, resume.mark, resume.quarantined);
+                Some(resume.mark)
+            }
+            Verdict::Gap(until) => {
+                self.buffer.begin(partition, resume.mark, resume.quarantined);
+                self.lose(partition, until);
+                Some(until)
+            }
+            Verdict::Anew => None,
+            Verdict::Halt(loss) => {
+                self.halted.add(&self.job.kafka.topic, partition, loss, Instant::now());
+                None
+            }
+        }
+    }
+
+    /// Finds out of which partitions Kafka has dropped what comes next.
+    fn doubt(&mut self) -> Result<(), ArchiveError> {
+        let positions: BTreeMap<i32, i64> = self
+            .buffer
+            .positions()
+            .filter(|(partition, _)| !self.halted.contains(*partition))
+            .collect();
+        let Some(judged) = self.judge(&positions)? else {
+            return Ok(());
+        };
+        let verdicts: BTreeMap<i32, Verdict> = judged
+            .iter()
+            .map(|(partition, judged)| (*partition, judged.verdict))
+            .collect();
+        self.doubtful = false;
+        if verdicts
+            .values()
+            .any(|verdict| *verdict == Verdict::Halt(Loss::MadeAnew))
+        {
+            return self.halt_all();
+        }
+        // What was read is not in Kafka any more: it must not be dropped and read again.
+        self.cut(Cause::Loss);
+        if verdicts.values().all(|verdict| *verdict == Verdict::Read) {
+            self.resets.extend(positions.into_keys());
+            return Ok(());
+        }
+        for (partition, verdict) in verdicts {
+            match verdict {
+                Verdict::Read | Verdict::Anew => {}
+                Verdict::Gap(until) => {
+                    self.lose(partition, until);
+                    self.restart(partition, until)?;
                 }
-                None => {
-                    self.resets.insert(partition);
-                }
+                Verdict::Halt(loss) => self.halted.add(&self.job.kafka.topic, partition, loss, Instant::now()),
             }
         }
         Ok(())
+    }
+
+    /// Records that Kafka dropped what comes next of a partition, up to before `until`.
+    fn lose(&mut self, partition: i32, until: i64) {
+        self.cut(Cause::Loss);
+        if let Some(flush) = self.buffer.lose(partition, until, Utc::now()) {
+            tracing::warn!(topic = %self.job.kafka.topic, partition, offsets = ?flush.covered.get(&partition).map(|lost| &lost.offsets), "Kafka dropped offsets before they were archived; the gap is recorded in the lake, and reading goes on behind it");
+            self.ask(Request::Flush(Box::new(flush)));
+        }
+    }
+
+    /// Reads a partition from an offset on, unless the lake takes nothing at present; then it is paused there.
+    fn restart(&mut self, partition: i32, offset: i64) -> Result<(), ArchiveError> {
+        let list = self.list(std::iter::once((partition, Offset::Offset(offset))))?;
+        let restarted = group::restart(&self.member, &list)
+            .and_then(|()| match self.paused {
+                true => self.member.pause(&list),
+                false => self.member.resume(&list),
+            })
+            .map_err(|error| self.fault("read from another offset", &error));
+        if self.unless_it_passes(restarted)?.is_none() {
+            self.resets.insert(partition);
+        }
+        Ok(())
+    }
+
+    /// What to do with partitions of which these offsets come next; none where Kafka does not say at present.
+    fn judge(&mut self, next: &BTreeMap<i32, i64>) -> Result<Option<BTreeMap<i32, Judged>>, ArchiveError> {
+        let judged = starts::judge(&self.topic.probe, self.topic.settled.id, next, self.job.accept_loss);
+        let judged = self.unless_it_passes(judged)?;
+        if judged
+            .iter()
+            .flat_map(BTreeMap::values)
+            .any(|judged| judged.verdict == Verdict::Anew)
+        {
+            return Err(ArchiveError::Anew);
+        }
+        Ok(judged)
     }
 
     /// What Kafka answered; none where it did not, and will when its trouble has passed.
     pub(super) fn unless_it_passes<T>(&mut self, answer: Result<T, ArchiveError>) -> Result<Option<T>, ArchiveError> {
         match answer {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.kind() == Kind::Retry => {
+            // A topic that was there may come back, as after a restart of the brokers, or be made anew.
+            Err(error)
+                if error.kind() == Kind::Retry || matches!(error, ArchiveError::Kafka(KafkaFault::NoTopic { .. })) =>
+            {
                 self.trouble.note(&error.to_string(), Instant::now());
                 Ok(None)
             }
@@ -305,6 +450,7 @@ impl Source<'_> {
         monitor::archiver().ends(partitions);
         for partition in partitions {
             self.resets.remove(partition);
+            self.halted.remove(*partition);
             self.report.next_offsets.remove(partition);
         }
         let list = self.list(partitions.iter().map(|partition| (*partition, Offset::Invalid)))?;

@@ -101,6 +101,16 @@ pub fn json(command: &mut Command) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// What `lakebed verify` finds in a local lake, and its exit code.
+pub fn verify(lake: &Path, deep: bool) -> (serde_json::Value, Option<i32>) {
+    let mut command = lakebed(&["verify", "--format", "json"]);
+    command.args(deep.then_some("--deep")).env("DATA_LAKE_PATH", lake);
+    let output = command.output().expect("the program starts");
+    let mut report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown(&output)));
+    (report["findings"].take(), output.status.code())
+}
+
 /// A program in the background, which does not outlive its test.
 pub struct Running(Child);
 

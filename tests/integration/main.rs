@@ -4,6 +4,7 @@ mod archive;
 mod archive_faults;
 mod archive_kills;
 mod archive_loss;
+mod archive_topics;
 mod cli;
 mod connections;
 mod demo;

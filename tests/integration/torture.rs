@@ -18,8 +18,8 @@ use crate::support::parallel;
 use crate::support::program::{Running, archive, has_ended, lakebed, run, signal, start, terminate, with_store};
 use crate::support::toxiproxy::Proxy;
 
-/// The suite's seeds: each has found a fault once.
-const FIXED: [u64; 3] = [13, 23, 28];
+/// The suite's seeds. In the even ones messages are doubled where nothing fences off what a member commits late.
+const FIXED: [u64; 3] = [23, 402, 408];
 /// As many as Kafka has listeners behind proxies.
 const AT_ONCE: usize = 4;
 /// What a member may take, when all is well again, to archive what it has read and leave.
@@ -96,10 +96,16 @@ async fn torment(kept: &Kept) -> u64 {
         folder,
         topic: &topic,
         kafka: Proxy::of_kafka().await,
-        store: Proxy::of_store().await,
-        members: (0..schedule.batch_sizes.len()).map(|_| Member::default()).collect(),
+        members: Vec::new(),
         sent: 0,
     };
+    for _ in &schedule.batch_sizes {
+        place.members.push(Member {
+            store: Proxy::of_store().await,
+            running: None,
+            leaving: Vec::new(),
+        });
+    }
     let begun = tokio::time::Instant::now();
     for step in &schedule.steps {
         tokio::time::sleep_until(begun + Duration::from_millis(step.at)).await;
@@ -108,7 +114,9 @@ async fn torment(kept: &Kept) -> u64 {
     place.heal_and_leave().await;
     let sent = place.sent;
     place.kafka.remove().await;
-    place.store.remove().await;
+    for member in place.members {
+        member.store.remove().await;
+    }
 
     run(archive(&topic.name, lake).env("BATCH_SIZE", "50").arg("--until-end"));
     check(kept, sent).await;
@@ -122,13 +130,12 @@ struct Place<'a> {
     folder: &'a Path,
     topic: &'a Topic,
     kafka: Proxy,
-    store: Proxy,
     members: Vec<Member>,
     sent: u64,
 }
 
-#[derive(Default)]
 struct Member {
+    store: Proxy,
     running: Option<Running>,
     /// Processes that were told to leave.
     leaving: Vec<Running>,
@@ -153,7 +160,7 @@ impl Place<'_> {
     fn proxy(&self, link: Link) -> &Proxy {
         match link {
             Link::Kafka => &self.kafka,
-            Link::Store => &self.store,
+            Link::Store(member) => &self.members[member].store,
         }
     }
 
@@ -172,9 +179,11 @@ impl Place<'_> {
             member.leaving.clear();
         }
         let mut command = archive(&self.topic.name, self.lake);
+        if number > 0 || !self.schedule.first_is_direct {
+            command.env("KAFKA_BROKERS", &self.kafka.address);
+        }
         command
-            .env("KAFKA_BROKERS", &self.kafka.address)
-            .env("AWS_ENDPOINT_URL", format!("http://{}", self.store.address))
+            .env("AWS_ENDPOINT_URL", format!("http://{}", member.store.address))
             .env("KAFKA_GROUP", format!("{}-group", self.topic.name))
             .env("KAFKA_SESSION_TIMEOUT_MS", self.schedule.session_ms.to_string())
             .env("BATCH_SIZE", self.schedule.batch_sizes[number].to_string())
@@ -211,7 +220,9 @@ impl Place<'_> {
     /// Puts everything right, and tells all members to leave: they must, with all that they had read archived.
     async fn heal_and_leave(&mut self) {
         self.kafka.heal().await;
-        self.store.heal().await;
+        for member in &self.members {
+            member.store.heal().await;
+        }
         for member in 0..self.members.len() {
             self.stop(member);
         }

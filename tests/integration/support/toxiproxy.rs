@@ -12,6 +12,7 @@ pub struct Proxy {
     name: String,
     /// Where clients connect to.
     pub address: String,
+    upstream: String,
     client: reqwest::Client,
     _lock: Option<File>,
 }
@@ -45,15 +46,15 @@ impl Proxy {
     pub async fn of_store() -> Proxy {
         let endpoint = service("AWS_ENDPOINT_URL");
         let upstream = endpoint.trim_start_matches("http://");
-        let client = client();
-        let wanted = json!({"name": unique("store"), "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true});
-        let made = ask(client.post(api("")).body(wanted.to_string())).await;
-        Proxy {
-            name: text(&made["name"]),
-            address: text(&made["listen"]),
-            client,
+        let mut proxy = Proxy {
+            name: unique("store"),
+            address: "127.0.0.1:0".to_owned(),
+            upstream: upstream.to_owned(),
+            client: client(),
             _lock: None,
-        }
+        };
+        proxy.address = text(&proxy.make().await["listen"]);
+        proxy
     }
 
     /// In front of a listener of Kafka's, all to oneself: waits until one is free.
@@ -75,10 +76,14 @@ impl Proxy {
             locks[number].lock().expect("the lock is waited for");
             number
         });
+        let client = client();
+        let name = format!("kafka-{number}");
+        let present = ask(client.get(api(&format!("/{name}")))).await;
         let proxy = Proxy {
-            name: format!("kafka-{number}"),
-            address: addresses.split(' ').nth(number).expect("an address").to_owned(),
-            client: client(),
+            name,
+            address: text(&present["listen"]),
+            upstream: text(&present["upstream"]),
+            client,
             _lock: locks.into_iter().nth(number),
         };
         // What a test that was killed may have left.
@@ -107,31 +112,32 @@ impl Proxy {
 
     /// Closes all connections and takes no more.
     pub async fn cut(&self) {
-        self.enable(false).await;
+        let wanted = json!({"enabled": false}).to_string();
+        ask(self.client.post(api(&format!("/{}", self.name))).body(wanted)).await;
     }
 
-    /// Puts everything right. Connections that were disturbed are closed: in some of them nothing would ever come.
+    /// Puts everything right, with a new proxy in the place of this one: taking toxics out can hang, and in some of the
+    /// connections nothing would ever come.
     pub async fn heal(&self) {
-        self.enable(false).await;
-        let toxics = ask(self.client.get(api(&format!("/{}/toxics", self.name)))).await;
-        for toxic in toxics.as_array().expect("toxics") {
-            let toxic = text(&toxic["name"]);
-            ask(self.client.delete(api(&format!("/{}/toxics/{toxic}", self.name)))).await;
-        }
-        self.enable(true).await;
+        self.delete().await;
+        self.make().await;
     }
 
     /// Takes the proxy away, where it is the test's own.
     pub async fn remove(self) {
         match self._lock {
             Some(_) => self.heal().await,
-            None => drop(ask(self.client.delete(api(&format!("/{}", self.name)))).await),
+            None => self.delete().await,
         }
     }
 
-    async fn enable(&self, enabled: bool) {
-        let wanted = json!({"enabled": enabled}).to_string();
-        ask(self.client.post(api(&format!("/{}", self.name))).body(wanted)).await;
+    async fn make(&self) -> Value {
+        let wanted = json!({"name": self.name, "listen": self.address, "upstream": self.upstream, "enabled": true});
+        ask(self.client.post(api("")).body(wanted.to_string())).await
+    }
+
+    async fn delete(&self) {
+        ask(self.client.delete(api(&format!("/{}", self.name)))).await;
     }
 }
 

@@ -71,7 +71,13 @@ impl TableWriter {
         if let Some(writer) = TableWriter::open(lake, table).await? {
             return Ok(writer);
         }
-        if super::plain::load(lake, table).await?.is_some() {
+        let plain = super::plain::load(lake, table).await;
+        if !matches!(plain, Ok(None)) {
+            // Another archiver may have made the table since we looked, whose files these are.
+            if let Some(writer) = TableWriter::open(lake, table).await? {
+                return Ok(writer);
+            }
+            plain?;
             return Err(LakeError::Table {
                 place: lake.shown(table),
                 reason: "it holds Parquet files but no Delta log, and a new log would hide them; name another DATA_LAKE_PATH".to_owned(),

@@ -112,7 +112,8 @@ elif damage == "corrupt_footer":
         damaged.seek(os.path.getsize(path) - 40)
         damaged.write(b"\xff" * 30)
 elif damage == "swap_files":
-    other = events.path(events.file(4))
+    sizes = {name: add["size"] for name, add in events.adds.items()}
+    other = events.path(next(name for name in sorted(sizes) if sizes[name] != sizes[file]))
     os.rename(path, f"{path}.away")
     os.rename(other, path)
     os.rename(f"{path}.away", other)

@@ -25,16 +25,30 @@ impl Patience {
         Patience { what, waits }
     }
 
-    /// Logs a failure and waits before the next try.
+    /// How long to wait before the next try.
     ///
     /// # Errors
     /// The failure itself, where its kind is not [`Kind::Retry`]: waiting does not mend it.
+    pub fn wait_after<E: HasKind + Display>(&mut self, failure: E) -> Result<Duration, E> {
+        match self.waits.next() {
+            Some(wait) if failure.kind() == Kind::Retry => Ok(wait),
+            _ => Err(failure),
+        }
+    }
+
+    /// Logs a failure and waits before the next try.
+    ///
+    /// # Errors
+    /// Those of [`Patience::wait_after`].
     pub async fn bear<E: HasKind + Display>(&mut self, failure: E) -> Result<(), E> {
-        let wait = match self.waits.next() {
-            Some(wait) if failure.kind() == Kind::Retry => wait,
-            _ => return Err(failure),
-        };
-        tracing::warn!(error = %failure, "could not {}; trying again in {} ms", self.what, wait.as_millis());
+        let told = failure.to_string();
+        let wait = self.wait_after(failure)?;
+        tracing::warn!(
+            error = told,
+            "could not {}; trying again in {} ms",
+            self.what,
+            wait.as_millis()
+        );
         tokio::time::sleep(wait).await;
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct Message<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value; none is a tombstone.
     pub value: Option<&'a [u8]>,
+    /// Kafka's own time of it, milliseconds since the epoch.
+    pub timestamp: Option<i64>,
 }
 
 /// The messages of all partitions of this member that were read and not yet flushed.
@@ -42,6 +44,7 @@ pub struct Buffer {
     rejected_bytes: usize,
     messages: u64,
     oldest: Option<Instant>,
+    oldest_timestamp: Option<i64>,
     partitions: BTreeMap<i32, Reading>,
     epochs: u32,
     adopted: Option<EventSchema>,
@@ -63,6 +66,7 @@ impl Buffer {
             rejected_bytes: 0,
             messages: 0,
             oldest: None,
+            oldest_timestamp: None,
             partitions: BTreeMap::new(),
             epochs: 0,
             adopted: None,
@@ -137,6 +141,7 @@ impl Buffer {
         reading.buffered.offsets.end = message.offset + 1;
         self.messages += 1;
         self.oldest.get_or_insert(arrived);
+        self.oldest_timestamp = older(self.oldest_timestamp, message.timestamp);
         let Some(value) = message.value else {
             reading.buffered.tombstones += 1;
             return;
@@ -149,14 +154,15 @@ impl Buffer {
             Ok(()) => reading.buffered.rows += 1,
             Err(reason) => {
                 reading.buffered.quarantined += 1;
-                self.rejected_bytes += value.len() + message.key.map_or(0, <[u8]>::len);
-                self.rejected.push(Rejected {
+                let rejected = Rejected {
                     partition: message.partition,
                     offset: message.offset,
                     key: message.key.map(<[u8]>::to_vec),
                     value: value.to_vec(),
                     reason,
-                });
+                };
+                self.rejected_bytes += rejected.bytes();
+                self.rejected.push(rejected);
             }
         }
     }
@@ -196,8 +202,10 @@ impl Buffer {
         Some(Flush {
             covered: BTreeMap::from([(partition, lost)]),
             rows: RecordBatch::new_empty(schema.arrow_schema()),
+            row_bytes: 0,
             schema,
             rejected: Vec::new(),
+            oldest: None,
             cause: Cause::Loss,
         })
     }
@@ -213,6 +221,16 @@ impl Buffer {
         } else {
             None
         }
+    }
+
+    /// Messages held.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Kafka's own time of the oldest message held, milliseconds since the epoch.
+    pub fn oldest(&self) -> Option<i64> {
+        self.oldest_timestamp
     }
 
     /// Bytes held.
@@ -242,6 +260,8 @@ impl Buffer {
         self.messages = 0;
         self.oldest = None;
         self.rejected_bytes = 0;
+        let oldest = self.oldest_timestamp.take();
+        let row_bytes = self.events.bytes();
         let rejected = std::mem::take(&mut self.rejected);
         if covered.is_empty() {
             return None;
@@ -252,8 +272,10 @@ impl Buffer {
         Some(Flush {
             covered,
             rows,
+            row_bytes,
             schema,
             rejected,
+            oldest,
             cause,
         })
     }
@@ -274,4 +296,9 @@ impl Buffer {
             self.events.adopt(merged.unwrap_or(schema));
         }
     }
+}
+
+/// The older of two times.
+pub fn older(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    [one, other].into_iter().flatten().min()
 }

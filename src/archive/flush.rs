@@ -16,15 +16,32 @@ pub struct Flush {
     pub covered: BTreeMap<i32, Covered>,
     /// The rows, in the order in which they were read.
     pub rows: RecordBatch,
+    /// About how many bytes of memory the rows take.
+    pub row_bytes: usize,
     /// The columns of the rows.
     pub schema: EventSchema,
     /// The messages that are no events.
     pub rejected: Vec<Rejected>,
+    /// Kafka's own time of the oldest message, milliseconds since the epoch.
+    pub oldest: Option<i64>,
     /// Why it was cut.
     pub cause: Cause,
 }
 
 impl Flush {
+    /// How many messages it is of.
+    pub fn messages(&self) -> u64 {
+        self.covered
+            .values()
+            .map(|covered| covered.rows + covered.quarantined + covered.tombstones)
+            .sum()
+    }
+
+    /// The bytes of the messages that are no events.
+    pub fn rejected_bytes(&self) -> usize {
+        self.rejected.iter().map(Rejected::bytes).sum()
+    }
+
     /// The flush without what it holds of some partitions.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
-use super::Job;
+use super::budget::Shares;
+use super::{ArchiveError, Job};
 use crate::kafka::{KafkaFault, Notes, client_config};
 use crate::monitor;
 
@@ -40,12 +41,8 @@ pub enum Rebalance {
 ///
 /// # Errors
 /// [`KafkaFault::Settings`] where the client library refuses a setting.
-pub fn join(job: &Job) -> Result<Member, KafkaFault> {
+pub fn join(job: &Job, shares: &Shares) -> Result<Member, KafkaFault> {
     let mut config = client_config(&job.kafka);
-    let queue_kbytes = u64::from(job.archive.memory_budget_mb) * 1024 / 4;
-    // What one answer may hold is counted as the broker stores it, which grows when it is unpacked.
-    let fetch_bytes = u64::from(job.archive.memory_budget_mb) * 1024 * 1024 / 16;
-    let partition_bytes = (fetch_bytes / 16).clamp(64 * 1024, 1024 * 1024);
     config
         .set("group.id", &job.consumer.group)
         .set("session.timeout.ms", job.consumer.session_timeout_ms.to_string())
@@ -53,7 +50,10 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
             "heartbeat.interval.ms",
             (job.consumer.session_timeout_ms / 10).clamp(100, 3000).to_string(),
         )
-        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set(
+            "partition.assignment.strategy",
+            &job.consumer.partition_assignment_strategy,
+        )
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Where to begin is said with each assignment; an offset that is gone must not become another one in silence.
@@ -63,9 +63,13 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
         // them out.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("isolation.level", "read_committed")
-        .set("queued.max.messages.kbytes", queue_kbytes.to_string())
-        .set("fetch.max.bytes", fetch_bytes.to_string())
-        .set("fetch.message.max.bytes", partition_bytes.to_string())
+        .set("queued.max.messages.kbytes", (shares.queue / 1024).to_string())
+        // For all partitions together: they share one queue.
+        .set("queued.min.messages", shares.queue_messages.to_string())
+        .set("fetch.max.bytes", shares.fetch.to_string())
+        .set("fetch.message.max.bytes", shares.fetch.to_string())
+        // Of a producer's messages; the client library wants it to be no more than one answer.
+        .set("message.max.bytes", "1000")
         .set("fetch.queue.backoff.ms", "10")
         // How far reading is, for lag and health: asking would wait behind the fetch that is under way.
         .set("statistics.interval.ms", "5000");
@@ -76,6 +80,26 @@ pub fn join(job: &Job) -> Result<Member, KafkaFault> {
     let member: Member = config.create_with_context(MemberContext::default()).map_err(fault)?;
     member.subscribe(&[&job.kafka.topic]).map_err(fault)?;
     Ok(member)
+}
+
+/// Makes sure that the group can still have this member.
+///
+/// # Errors
+/// [`ArchiveError::Fenced`] where another member took its static id, [`KafkaFault::Request`] where the client library
+/// has given up for another reason.
+pub fn check(member: &Member, job: &Job) -> Result<(), ArchiveError> {
+    match member.client().fatal_error() {
+        None => Ok(()),
+        Some((RDKafkaErrorCode::FencedInstanceId, _)) => Err(ArchiveError::Fenced {
+            id: job.consumer.group_instance_id.clone().unwrap_or_default(),
+            group: job.consumer.group.clone(),
+        }),
+        Some((_, reason)) => Err(KafkaFault::Request {
+            what: "keep this member in the group",
+            reason,
+        }
+        .into()),
+    }
 }
 
 /// Answers an assignment: read these partitions from these offsets.

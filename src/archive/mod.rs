@@ -9,6 +9,7 @@
 //! ([`checkpoint`]). Whatever happens to a process, its partitions, its requests or their answers, the next reading
 //! begins at the mark.
 
+mod budget;
 pub(crate) mod buffer;
 mod checkpoint;
 pub(crate) mod columns;
@@ -19,27 +20,34 @@ mod group;
 pub mod ledger;
 mod loss;
 pub(crate) mod month;
+mod outage;
 mod pipeline;
 mod quarantine;
 mod report;
 mod source;
 mod starts;
+mod store_outage;
 pub(crate) mod sweep;
 mod trouble;
 pub(crate) mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use committer::Committer;
 use pipeline::Topic;
 pub use report::{ArchiveReport, Progress};
+use tokio::sync::watch;
 
 use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings};
 use crate::error::{HasKind, Kind};
-use crate::kafka::{KafkaFault, Probe};
+use crate::kafka::{KafkaFault, Probe, Retention};
 use crate::lake::{Lake, LakeError};
 use crate::retry::Patience;
+
+/// How often Kafka is asked how long it keeps the topic's messages.
+const BETWEEN_RETENTIONS: Duration = Duration::from_secs(600);
 
 /// What one archiver is to do.
 #[derive(Debug, Clone)]
@@ -106,13 +114,23 @@ async fn archive(
             return Ok(());
         }
     };
-    let topic = Topic { probe, settled };
+    let (tell_retention, retention) = watch::channel(Retention::default());
+    let topic = Topic {
+        probe,
+        settled,
+        retention,
+    };
     let (schema, version) = (committer.schema().clone(), committer.version());
     let (ends, pipeline) = pipeline::start(lake.clone(), committer, topic.clone());
     let (job, stop, progress, before) = (job.clone(), Arc::clone(stop), Arc::clone(progress), report.clone());
+    let asking = tokio::spawn(ask_retention(job.kafka.clone(), tell_retention));
     let source = tokio::task::spawn_blocking(move || source::run(&job, schema, ends, topic, before, &stop, &*progress));
     let (archived, result) = source.await.map_err(ended)?;
-    if matches!(result, Err(ArchiveError::Unflushed { .. })) {
+    asking.abort();
+    if matches!(
+        result,
+        Err(ArchiveError::Unflushed { .. } | ArchiveError::Fenced { .. })
+    ) {
         // It waits for the lake, or for Kafka, and nobody waits for it any more.
         pipeline.abort();
     } else {
@@ -136,6 +154,20 @@ async fn open(job: &Job, lake: &Lake, stop: &AtomicBool) -> Result<Option<Commit
         }
     }
     Ok(None)
+}
+
+/// Asks Kafka now and then how long it keeps the topic's messages.
+async fn ask_retention(kafka: KafkaSettings, tell: watch::Sender<Retention>) {
+    loop {
+        let settings = kafka.clone();
+        let answer = tokio::task::spawn_blocking(move || Retention::ask(&settings)).await;
+        match answer {
+            Ok(Ok(retention)) => drop(tell.send(retention)),
+            Ok(Err(error)) => tracing::debug!(%error, "how long Kafka keeps messages is not known"),
+            Err(error) => tracing::debug!(%error, "how long Kafka keeps messages was not asked"),
+        }
+        tokio::time::sleep(BETWEEN_RETENTIONS).await;
+    }
 }
 
 /// What can go wrong while archiving.
@@ -165,13 +197,23 @@ pub enum ArchiveError {
         /// The partition.
         partition: i32,
     },
+    /// Another member of the group took this one's static id.
+    #[error(
+        "another archiver joined the group {group} with KAFKA_GROUP_INSTANCE_ID={id} after this one, so this one ends; nothing is lost or doubled. If the other was started in this one's place, all is well. If both are meant to run, give each an id of its own: with the same id, each start of one ends the other"
+    )]
+    Fenced {
+        /// The id.
+        id: String,
+        /// The group.
+        group: String,
+    },
     /// The archiver had to stop before all that it had read was in the lake.
     #[error(
-        "stopped with {flushes} flushes read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
+        "stopped with {messages} messages read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
     )]
     Unflushed {
         /// How many.
-        flushes: u64,
+        messages: u64,
         /// For how long the archiver waited.
         seconds: u64,
     },
@@ -189,6 +231,7 @@ impl HasKind for ArchiveError {
             ArchiveError::Lake(error) => error.kind(),
             ArchiveError::Kafka(error) => error.kind(),
             ArchiveError::Halted { .. } | ArchiveError::Anew | ArchiveError::NoMark { .. } => Kind::Data,
+            ArchiveError::Fenced { .. } => Kind::Configuration,
             ArchiveError::Unflushed { .. } => Kind::Retry,
             ArchiveError::Arrow(_) | ArchiveError::Stopped(_) => Kind::Bug,
         }

@@ -9,23 +9,25 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::ArchiveError;
+use super::budget::{self, Held};
 use super::committer::{Committer, Fate, Group, Resume};
 use super::figures::Figures;
 use super::flush::Flush;
 use super::starts::Settled;
+use super::store_outage::StoreOutage;
 use super::writer::{self, Written};
 use crate::event::EventSchema;
-use crate::kafka::{KafkaFault, Probe};
+use crate::kafka::{KafkaFault, Probe, Retention};
 use crate::lake::Lake;
 use crate::monitor::{self, Peer};
 use crate::retry::Patience;
 
 /// Flushes that are written at a time.
-const PARALLEL_FLUSHES: usize = 2;
+pub const PARALLEL_FLUSHES: usize = 2;
 /// Flushes that one commit takes at most.
 const GROUP: usize = 64;
 
@@ -35,8 +37,8 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(60);
 /// What the reading thread asks for.
 #[derive(Debug)]
 pub enum Request {
-    /// Archive this.
-    Flush(Box<Flush>),
+    /// Archive this, and give back what is held of the memory budget for it as it needs less.
+    Flush(Box<Flush>, Held),
     /// Tell the marks of these partitions.
     Marks(Vec<i32>),
     /// Set the first marks of these partitions where the lake has none.
@@ -77,34 +79,39 @@ pub struct Ends {
     pub requests: mpsc::Sender<Request>,
     /// Gives what it is told.
     pub replies: std::sync::mpsc::Receiver<Reply>,
+    /// Tells whether the lake's store is away.
+    pub store: StoreOutage,
 }
 
 /// Starts the pipeline; the task ends once the requests' sender is dropped, or with [`Reply::Failed`].
 pub fn start(lake: Lake, committer: Committer, topic: Topic) -> (Ends, JoinHandle<()>) {
     let (requests, incoming) = mpsc::channel(PARALLEL_FLUSHES);
     let (replies, outgoing) = std::sync::mpsc::channel();
+    let store = StoreOutage::default();
+    let ends = Ends {
+        requests,
+        replies: outgoing,
+        store: store.clone(),
+    };
     let task = tokio::spawn(async move {
-        if let Err(error) = serve(lake, committer, topic, incoming, &replies).await {
+        if let Err(error) = serve(lake, store, committer, topic, incoming, &replies).await {
             // Nobody listens any more where the reading thread has ended before.
             let _ = replies.send(Reply::Failed(error));
         }
     });
-    let ends = Ends {
-        requests,
-        replies: outgoing,
-    };
     (ends, task)
 }
 
 /// A request whose files, if it has any, are written.
 enum Step {
-    Written(Box<Written>),
+    Written(Box<Written>, Held),
     Foreign,
     Ask(Request),
 }
 
 async fn serve(
     lake: Lake,
+    store: StoreOutage,
     mut committer: Committer,
     topic: Topic,
     mut incoming: mpsc::Receiver<Request>,
@@ -112,24 +119,31 @@ async fn serve(
 ) -> Result<(), ArchiveError> {
     let mut swept: Option<Instant> = None;
     let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
-    let mut steps = std::pin::pin!(written(lake, committer.archive().to_owned(), topic, requests).ready_chunks(GROUP));
+    let archive = committer.archive().to_owned();
+    let mut steps = std::pin::pin!(written(lake, archive, topic, store.clone(), requests).ready_chunks(GROUP));
     while let Some(chunk) = steps.next().await {
-        let mut ready = Vec::new();
+        let (mut ready, mut held) = (Vec::new(), Vec::new());
         for step in chunk {
             match step? {
-                Step::Written(written) => ready.push(*written),
+                Step::Written(written, bytes) => {
+                    ready.push(*written);
+                    held.push(bytes);
+                }
                 Step::Foreign => {
-                    commit(&mut committer, std::mem::take(&mut ready), replies).await?;
+                    commit(&mut committer, std::mem::take(&mut ready), &store, replies).await?;
+                    held.clear();
                     let _ = replies.send(Reply::Foreign);
                 }
                 Step::Ask(request) => {
-                    commit(&mut committer, std::mem::take(&mut ready), replies).await?;
-                    let reply = answer(&mut committer, request).await?;
+                    commit(&mut committer, std::mem::take(&mut ready), &store, replies).await?;
+                    held.clear();
+                    let reply = answer(&mut committer, request, &store).await?;
                     let _ = replies.send(reply);
                 }
             }
         }
-        commit(&mut committer, ready, replies).await?;
+        commit(&mut committer, ready, &store, replies).await?;
+        drop(held);
         if committer.has_litter() && swept.is_none_or(|swept| swept.elapsed() >= BETWEEN_SWEEPS) {
             tidy(&mut committer).await;
             swept = Some(Instant::now());
@@ -148,6 +162,8 @@ pub struct Topic {
     pub probe: Arc<Probe>,
     /// What was settled about it at the start.
     pub settled: Settled,
+    /// How long Kafka keeps its messages, as far as that is known by now.
+    pub retention: watch::Receiver<Retention>,
 }
 
 impl Topic {
@@ -185,28 +201,35 @@ fn written(
     lake: Lake,
     archive: String,
     topic: Topic,
+    store: StoreOutage,
     requests: impl Stream<Item = Request>,
 ) -> impl Stream<Item = Result<Step, ArchiveError>> {
     requests
         .map(move |request| {
-            let (lake, archive, topic) = (lake.clone(), archive.clone(), topic.clone());
+            let (lake, archive, topic, store) = (lake.clone(), archive.clone(), topic.clone(), store.clone());
             // A task of its own, so that writing goes on while the pipeline commits.
             tokio::spawn(async move {
-                let flush = match request {
-                    Request::Flush(flush) => flush,
+                let (flush, mut held) = match request {
+                    Request::Flush(flush, held) => (*flush, held),
                     other => return Ok(Step::Ask(other)),
                 };
                 // Asked after it was read and before it is committed.
                 if !topic.is_the_same().await? {
                     return Ok(Step::Foreign);
                 }
-                let mut patience = Patience::new("write a flush");
-                loop {
-                    match writer::write(&lake, &archive, (*flush).clone(), Utc::now()).await {
-                        Ok(written) => return Ok(Step::Written(Box::new(written))),
-                        Err(error) => bear(&mut patience, error).await?,
+                let (rows, rejected) = (flush.row_bytes, flush.rejected_bytes());
+                let encoded = writer::encode(&lake, &archive, flush, Utc::now()).await?;
+                held.set(budget::to_put(rows, encoded.bytes(), rejected));
+                let mut attempts = store.attempts("write a flush");
+                let adds = loop {
+                    match encoded.put(&lake).await {
+                        Ok(adds) => break adds,
+                        Err(error) => attempts.bear(error).await?,
                     }
-                }
+                };
+                let written = encoded.written(adds);
+                held.set(budget::to_commit(rows, rejected));
+                Ok(Step::Written(Box::new(written), held))
             })
         })
         .buffered(PARALLEL_FLUSHES)
@@ -216,6 +239,7 @@ fn written(
 async fn commit(
     committer: &mut Committer,
     ready: Vec<Written>,
+    store: &StoreOutage,
     replies: &std::sync::mpsc::Sender<Reply>,
 ) -> Result<(), ArchiveError> {
     if ready.is_empty() {
@@ -224,11 +248,11 @@ async fn commit(
     let flushes = ready.len();
     let figures = Figures::of(&ready);
     let mut group = Group::from(ready);
-    let mut patience = Patience::new("commit to the lake");
+    let mut attempts = store.attempts("commit to the lake");
     let fates = loop {
         match committer.commit(&mut group).await {
             Ok(fates) => break fates,
-            Err(error) => bear(&mut patience, error).await?,
+            Err(error) => attempts.bear(error).await?,
         }
     };
     tracing::debug!(flushes, causes = ?figures.causes, version = committer.version(), "committed");
@@ -249,21 +273,15 @@ async fn tidy(committer: &mut Committer) {
     }
 }
 
-/// Bears a failure of the lake that passes, which is an outage until the lake answers.
-async fn bear(patience: &mut Patience, error: ArchiveError) -> Result<(), ArchiveError> {
-    monitor::archiver().failed(Peer::Store);
-    patience.bear(error).await
-}
-
-async fn answer(committer: &mut Committer, request: Request) -> Result<Reply, ArchiveError> {
-    let mut patience = Patience::new("read the lake's marks");
+async fn answer(committer: &mut Committer, request: Request, store: &StoreOutage) -> Result<Reply, ArchiveError> {
+    let mut attempts = store.attempts("read the lake's marks");
     loop {
         match try_answer(committer, &request).await {
             Ok(reply) => {
                 monitor::archiver().answers(Peer::Store);
                 return Ok(reply);
             }
-            Err(error) => bear(&mut patience, error).await?,
+            Err(error) => attempts.bear(error).await?,
         }
     }
 }
@@ -273,6 +291,6 @@ async fn try_answer(committer: &mut Committer, request: &Request) -> Result<Repl
         Request::Marks(partitions) => committer.marks(partitions).await.map(Reply::Marks),
         Request::Adopt(starts) => committer.adopt(starts).await.map(|()| Reply::Adopted),
         Request::Resume(partitions) => committer.resume(partitions).await.map(Reply::Resumed),
-        Request::Flush(_) => Err(ArchiveError::Stopped("a flush was asked like a question".to_owned())),
+        Request::Flush(..) => Err(ArchiveError::Stopped("a flush was asked like a question".to_owned())),
     }
 }

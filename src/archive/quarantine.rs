@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Add;
 use object_store::ObjectStoreExt;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use uuid::Uuid;
 
@@ -34,6 +35,13 @@ pub struct Rejected {
     pub value: Vec<u8>,
     /// Why it is no event.
     pub reason: Reason,
+}
+
+impl Rejected {
+    /// The bytes of its key and value.
+    pub fn bytes(&self) -> usize {
+        self.value.len() + self.key.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// The columns of the quarantine table (contract, section 2).
@@ -96,7 +104,11 @@ pub async fn read(lake: &Lake, archive: &str, partition: i32, from: i64) -> Resu
         let object = lake.store().get(&file.path).await.map_err(fault)?;
         let bytes = object.bytes().await.map_err(fault)?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .and_then(|reader| {
+                // Not the messages themselves, which may be large.
+                let places = ProjectionMask::columns(reader.parquet_schema(), ["topic", "partition", "offset"]);
+                reader.with_projection(places).build()
+            })
             .map_err(|error| LakeError::Table {
                 place: place.clone(),
                 reason: format!("it is no Parquet file: {error}; bring the file back"),

@@ -1,6 +1,7 @@
 //! The thread that reads Kafka: it polls, buffers, cuts flushes, and answers the group.
 
 mod turn;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,15 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use self::turn::Turn;
+use self::watch::Waiting;
+use super::budget::{self, Account, Shares};
 use super::buffer::{Buffer, Limits, Message};
-use super::flush::Cause;
+use super::flush::{Cause, Flush};
 use super::group::{self, Member, Rebalance};
 use super::loss::Halted;
-use super::pipeline::{Ends, Reply, Request, Topic};
+use super::outage::OutageClock;
+use super::pipeline::{Ends, PARALLEL_FLUSHES, Reply, Request, Topic};
+use super::store_outage::StoreOutage;
 use super::trouble::Trouble;
 use super::{ArchiveError, ArchiveReport, Job, Progress};
 use crate::event::EventSchema;
@@ -34,7 +39,7 @@ const BURST: usize = 2000;
 /// How long a full pipeline is waited for before partitions are paused, which throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stopping archiver waits for the lake.
-const STOP_WAIT: Duration = Duration::from_secs(60);
+const STOP_WAIT: Duration = Duration::from_secs(25);
 
 /// Reads until told to stop, or until all that the topic held at the start is archived; what was archived, added to what
 /// was before, and how it ended.
@@ -57,10 +62,14 @@ struct Source<'a> {
     job: &'a Job,
     topic: Topic,
     member: Member,
+    shares: Shares,
+    account: Account,
     buffer: Buffer,
     pipeline: mpsc::Sender<Request>,
     outbox: VecDeque<Request>,
     replies: std::sync::mpsc::Receiver<Reply>,
+    store: StoreOutage,
+    waiting: VecDeque<Waiting>,
     turn: Turn,
     delayed: Option<Rebalance>,
     resets: BTreeSet<i32>,
@@ -78,6 +87,7 @@ struct Source<'a> {
     blocked_since: Option<Instant>,
     paused: bool,
     trouble: Trouble,
+    outage: OutageClock,
     stopping_since: Option<Instant>,
     tally: Tally,
     report: ArchiveReport,
@@ -105,23 +115,26 @@ impl<'a> Source<'a> {
         } else {
             None
         };
+        let shares = Shares::of(job.archive.memory_budget_mb, topic.probe.brokers()?);
         let limits = Limits {
             messages: u64::from(job.archive.batch_size),
-            bytes: usize::try_from(job.archive.memory_budget_mb)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(1 << 20)
-                / 8,
+            bytes: shares.flush,
             wait: job.archive.timeout(),
         };
-        monitor::archiver().budget(limits.bytes.saturating_mul(8));
+        let budget_mb = usize::try_from(job.archive.memory_budget_mb).unwrap_or(usize::MAX);
+        monitor::archiver().budget(budget_mb.saturating_mul(1 << 20));
         Ok(Source {
             job,
             topic,
-            member: group::join(job)?,
+            member: group::join(job, &shares)?,
+            shares,
+            account: Account::new(shares.pipeline),
             buffer: Buffer::new(schema, limits),
             pipeline: ends.requests,
             outbox: VecDeque::new(),
             replies: ends.replies,
+            store: ends.store,
+            waiting: VecDeque::new(),
             turn: Turn::Read,
             delayed: None,
             resets: BTreeSet::new(),
@@ -136,6 +149,7 @@ impl<'a> Source<'a> {
             blocked_since: None,
             paused: false,
             trouble: Trouble::default(),
+            outage: OutageClock::default(),
             stopping_since: None,
             tally: Tally::default(),
             report: before,
@@ -157,7 +171,7 @@ impl<'a> Source<'a> {
                 self.hear(reply)?;
             }
             monitor::archiver().consumed(&mut self.tally);
-            monitor::archiver().buffered(self.buffer.bytes());
+            group::check(&self.member, self.job)?;
             self.take_turn()?;
             if stop.load(Ordering::Relaxed) {
                 self.begin_to_stop();
@@ -172,11 +186,12 @@ impl<'a> Source<'a> {
                 }
                 if since.elapsed() > STOP_WAIT {
                     return Err(ArchiveError::Unflushed {
-                        flushes: self.sent - self.settled,
+                        messages: self.waiting.iter().map(|flush| flush.messages).sum(),
                         seconds: STOP_WAIT.as_secs(),
                     });
                 }
             }
+            self.watch();
             self.poll()?;
         }
     }
@@ -191,14 +206,23 @@ impl<'a> Source<'a> {
 
     fn cut(&mut self, cause: Cause) {
         if let Some(flush) = self.buffer.cut(cause) {
-            self.ask(Request::Flush(Box::new(flush)));
+            self.send_flush(flush);
         }
     }
 
+    pub(super) fn send_flush(&mut self, flush: Flush) {
+        let (rows, rejected) = (flush.row_bytes, flush.rejected_bytes());
+        self.waiting.push_back(Waiting {
+            messages: flush.messages(),
+            bytes: rows + rejected,
+            oldest: flush.oldest,
+        });
+        let held = self.account.hold(budget::to_write(rows, rejected));
+        self.sent += 1;
+        self.ask(Request::Flush(Box::new(flush), held));
+    }
+
     fn ask(&mut self, request: Request) {
-        if matches!(request, Request::Flush(_)) {
-            self.sent += 1;
-        }
         self.outbox.push_back(request);
     }
 
@@ -225,10 +249,21 @@ impl<'a> Source<'a> {
         ArchiveError::Stopped("the pipeline into the lake".to_owned())
     }
 
-    /// Reads a burst of messages, or waits while the pipeline is full.
+    /// Whether nothing more may be read for now: the pipeline does not take what has been read, or the memory budget has
+    /// no room for what would be.
+    fn is_full(&self) -> bool {
+        let next = self.buffer.bytes().max(self.shares.flush);
+        let busy = u64::try_from(PARALLEL_FLUSHES).unwrap_or(u64::MAX);
+        // Once paused, which throws away what was fetched ahead, it is waited for until reading can go on for a while.
+        !self.outbox.is_empty()
+            || !self.account.has_room(budget::to_write(next, 0))
+            || (self.paused && self.sent - self.settled > busy)
+            || self.stopping_since.is_some()
+    }
+
+    /// Reads a burst of messages, or waits while nothing more may be read.
     fn poll(&mut self) -> Result<(), ArchiveError> {
-        let full = !self.outbox.is_empty() || self.stopping_since.is_some();
-        if full {
+        if self.is_full() {
             let since = *self.blocked_since.get_or_insert_with(Instant::now);
             if since.elapsed() < PATIENCE {
                 if let Ok(reply) = self.replies.recv_timeout(POLL) {
@@ -254,6 +289,7 @@ impl<'a> Source<'a> {
                         offset: message.offset(),
                         key: message.key(),
                         value: message.payload(),
+                        timestamp: message.timestamp().to_millis(),
                     };
                     self.tally.add(message.key, message.value);
                     self.buffer.push(message, now, arrived);
@@ -274,7 +310,10 @@ impl<'a> Source<'a> {
 
     fn pause(&mut self) -> Result<(), ArchiveError> {
         if !self.paused {
-            tracing::warn!("the lake takes nothing: reading is paused until it does; no message is lost meanwhile");
+            tracing::info!(
+                messages = self.waiting.iter().map(|flush| flush.messages).sum::<u64>(),
+                "reading is paused until the lake has taken what was read"
+            );
             let all = self.assignment()?;
             self.member
                 .pause(&all)
@@ -286,7 +325,7 @@ impl<'a> Source<'a> {
 
     fn unpause(&mut self) -> Result<(), ArchiveError> {
         if self.paused {
-            tracing::info!("the lake takes data again: reading goes on");
+            tracing::info!("reading goes on");
             let read = self.assigned_and_read()?;
             self.member
                 .resume(&read)
@@ -323,7 +362,7 @@ impl<'a> Source<'a> {
                 }
                 Ok(())
             }
-            KafkaError::MessageConsumptionFatal(_) => Err(self.fault("keep this member in the group", fault)),
+            KafkaError::MessageConsumptionFatal(_) => group::check(&self.member, self.job),
             // The client library has stopped to read a partition, and does not say which.
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset

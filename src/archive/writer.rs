@@ -15,7 +15,7 @@ use super::ledger;
 use super::month::{self, Month};
 use crate::event::{OFFSET, TIMESTAMP};
 use crate::fail_point::{self, Step};
-use crate::lake::datafile::{self, NewFile, writer_properties};
+use crate::lake::datafile::{self, EncodedFile, NewFile, writer_properties};
 use crate::lake::{Lake, RAW_EVENTS};
 
 /// A flush whose files are in the store, for a commit to make them part of the table.
@@ -29,24 +29,70 @@ pub struct Written {
     pub adds: Vec<Add>,
 }
 
-/// Writes the files of a flush of an archive.
+/// A flush whose files are made and not in the store yet.
+#[derive(Debug)]
+pub struct Encoded {
+    flush: Flush,
+    id: Uuid,
+    files: Vec<EncodedFile>,
+}
+
+impl Encoded {
+    /// Bytes of the files.
+    pub fn bytes(&self) -> usize {
+        self.files.iter().map(EncodedFile::bytes).sum()
+    }
+
+    /// Puts the files into the store.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Lake`] where the store fails; nothing is part of the table then, and the same files can be put
+    /// again.
+    pub async fn put(&self, lake: &Lake) -> Result<Vec<Add>, ArchiveError> {
+        let mut adds = Vec::new();
+        for file in &self.files {
+            fail_point::reached(Step::BeforeEventsFile);
+            adds.push(datafile::put(lake, RAW_EVENTS, file).await?);
+            fail_point::reached(Step::AfterEventsFile);
+        }
+        Ok(adds)
+    }
+
+    /// The flush, whose files are in the store now; their bytes are let go.
+    pub fn written(self, adds: Vec<Add>) -> Written {
+        Written {
+            flush: self.flush,
+            id: self.id,
+            adds,
+        }
+    }
+}
+
+/// Makes the files of a flush.
 ///
 /// # Errors
-/// [`ArchiveError::Lake`] where the store fails; nothing is part of the table then, and the same flush can be
-/// written again.
-pub async fn write(lake: &Lake, archive: &str, flush: Flush, now: DateTime<Utc>) -> Result<Written, ArchiveError> {
+/// [`ArchiveError::Lake`] where Parquet refuses the rows, which is a bug.
+pub async fn encode(lake: &Lake, archive: &str, flush: Flush, now: DateTime<Utc>) -> Result<Encoded, ArchiveError> {
     let id = Uuid::new_v4();
-    let mut adds = Vec::new();
+    let mut files = Vec::new();
     if flush.rows.num_rows() > 0 {
         for (month, batch) in month::split(&flush.rows)? {
             let tags = ledger::tags(id, archive, &flush.covered, &batch);
             let file = new_file(month, batch, tags, now);
-            fail_point::reached(Step::BeforeEventsFile);
-            adds.push(datafile::write(lake, RAW_EVENTS, file).await?);
-            fail_point::reached(Step::AfterEventsFile);
+            files.push(datafile::encode(lake, RAW_EVENTS, file).await?);
         }
     }
-    Ok(Written { flush, id, adds })
+    Ok(Encoded { flush, id, files })
+}
+
+/// Writes the files of a flush.
+///
+/// # Errors
+/// Those of [`encode`] and [`Encoded::put`].
+pub async fn write(lake: &Lake, archive: &str, flush: Flush, now: DateTime<Utc>) -> Result<Written, ArchiveError> {
+    let encoded = encode(lake, archive, flush, now).await?;
+    let adds = encoded.put(lake).await?;
+    Ok(encoded.written(adds))
 }
 
 /// A file of raw_events that holds these rows of one month, and bears these tags in its footer too.

@@ -21,9 +21,22 @@ pub struct ArchiveSettings {
     #[arg(long, env = "MAX_COLUMNS", default_value_t = 200, value_parser = value_parser!(u32).range(16..=10_000), value_name = "COLUMNS")]
     pub max_columns: u32,
 
-    /// Memory for messages on their way into the lake, in MB
-    #[arg(long, env = "MEMORY_BUDGET_MB", default_value_t = 256, value_parser = value_parser!(u32).range(32..=65_536), value_name = "MB")]
+    /// Memory that the whole process may take, in MB; at the budget, reading waits
+    #[arg(long, env = "MEMORY_BUDGET_MB", default_value_t = 256, value_parser = memory_budget, value_name = "MB")]
     pub memory_budget_mb: u32,
+}
+
+/// The smallest budget that holds the program itself and a message of the largest size that brokers are set to.
+pub const SMALLEST_MEMORY_BUDGET_MB: u32 = 128;
+
+fn memory_budget(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(budget @ SMALLEST_MEMORY_BUDGET_MB..=65_536) => Ok(budget),
+        Ok(0..SMALLEST_MEMORY_BUDGET_MB) => Err(format!(
+            "the program itself and a message of 10 MB on its way take more; set {SMALLEST_MEMORY_BUDGET_MB} or more"
+        )),
+        _ => Err(format!("not a number from {SMALLEST_MEMORY_BUDGET_MB} to 65536")),
+    }
 }
 
 impl ArchiveSettings {

@@ -88,6 +88,11 @@ pub struct ConsumerSettings {
     #[arg(long = "kafka-group-instance-id", env = "KAFKA_GROUP_INSTANCE_ID", value_name = "ID")]
     pub group_instance_id: Option<String>,
 
+    /// How the group shares out the partitions; all its members must have a strategy of one kind, cooperative or eager
+    #[arg(long = "kafka-partition-assignment-strategy", env = "KAFKA_PARTITION_ASSIGNMENT_STRATEGY", default_value = "cooperative-sticky",
+          value_parser = PossibleValuesParser::new(["cooperative-sticky", "range", "roundrobin", "range,roundrobin"]), value_name = "STRATEGY")]
+    pub partition_assignment_strategy: String,
+
     /// Milliseconds without a heartbeat after which the group gives this member's partitions to others
     #[arg(
         long = "kafka-session-timeout-ms",

@@ -4,10 +4,12 @@ mod ask;
 mod connection;
 mod fault;
 mod probe;
+mod retention;
 mod topic_id;
 
 pub use ask::{ask, ask_within};
 pub use connection::{Notes, check, client_config};
 pub use fault::KafkaFault;
 pub use probe::{Probe, Watermarks};
+pub use retention::{ByAge, Drops, Retention};
 pub use topic_id::TopicId;

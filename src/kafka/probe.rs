@@ -102,6 +102,18 @@ impl Probe {
         Ok(partitions)
     }
 
+    /// How many brokers the cluster has. Blocks until one answers.
+    ///
+    /// # Errors
+    /// [`KafkaFault`] where no broker answers.
+    pub fn brokers(&self) -> Result<usize, KafkaFault> {
+        let topic = &self.settings.topic;
+        let metadata = self.ask("name its brokers", |patience| {
+            self.consumer.fetch_metadata(Some(topic), patience)
+        })?;
+        Ok(metadata.brokers().len())
+    }
+
     /// The watermarks of these partitions. Blocks until a broker answers.
     ///
     /// # Errors

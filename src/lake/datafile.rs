@@ -4,16 +4,19 @@
 //! nobody reads.
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Instant;
 
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 use deltalake_core::kernel::Add;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload, PutPayloadMut};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 
 use super::snapshot::store_fault;
 use super::statistics::statistics;
@@ -29,6 +32,12 @@ pub fn writer_properties() -> WriterPropertiesBuilder {
 
 /// The tag that holds the CRC-32 of a file's bytes, as eight hexadecimal digits.
 pub const CHECKSUM_TAG: &str = "lakebed.crc32";
+/// Bytes of rows after which the encoder looks whether a page or a dictionary is full. It counts in rows, and some
+/// hundreds of large ones would be held several times over before it looked.
+const LOOK_AFTER: usize = 1 << 20;
+
+/// A text of so many bytes is large.
+const LARGE_VALUE: usize = 256 << 10;
 
 /// A file to be.
 #[derive(Debug, Clone)]
@@ -45,11 +54,26 @@ pub struct NewFile {
     pub properties: WriterProperties,
 }
 
-/// Encodes a file and puts it in its place; the Add action is the caller's to commit.
+/// A file whose bytes are made and which is to be put in its place. It can be put again where it is not known whether
+/// that succeeded: its path is its own, and its bytes are the same.
+#[derive(Debug)]
+pub struct EncodedFile {
+    bytes: PutPayload,
+    add: Add,
+}
+
+impl EncodedFile {
+    /// Its size.
+    pub fn bytes(&self) -> usize {
+        self.bytes.content_length()
+    }
+}
+
+/// Encodes a file.
 ///
 /// # Errors
-/// [`LakeError::Encode`] where Parquet refuses the batch, [`LakeError::Store`] where the store fails.
-pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeError> {
+/// [`LakeError::Encode`] where Parquet refuses the batch.
+pub async fn encode(lake: &Lake, table: &str, file: NewFile) -> Result<EncodedFile, LakeError> {
     let place = lake.shown(table);
     let fault = |reason: String| LakeError::Encode {
         place: place.clone(),
@@ -58,40 +82,105 @@ pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeE
     let (batch, properties) = (file.batch, file.properties);
     let (bytes, stats) = tokio::task::spawn_blocking(move || {
         let stats = statistics(&batch);
-        encode(&batch, properties).map(|bytes| (bytes, stats))
+        parquet_bytes(&batch, properties).map(|bytes| (bytes, stats))
     })
     .await
     .map_err(|error| fault(error.to_string()))?
     .map_err(|error| fault(error.to_string()))?;
-    let size = bytes.len();
     let mut tags = file.tags;
-    tags.push((CHECKSUM_TAG.to_owned(), format!("{:08x}", crc32fast::hash(&bytes))));
-    let path: Path = lake
-        .path(table)
-        .parts()
-        .chain(Path::from(file.path.as_str()).parts())
-        .collect();
-    let begun = Instant::now();
-    let put = lake.store().put(&path, bytes.into()).await;
-    monitor::archiver().put(begun.elapsed());
-    put.map_err(|error| store_fault(&place, &error))?;
+    let checksum = bytes.iter().fold(crc32fast::Hasher::new(), |mut checksum, chunk| {
+        checksum.update(chunk);
+        checksum
+    });
+    tags.push((CHECKSUM_TAG.to_owned(), format!("{:08x}", checksum.finalize())));
     let some = |(name, value)| (name, Some(value));
-    Ok(Add {
+    let add = Add {
         path: file.path,
         partition_values: file.partition_values.into_iter().map(some).collect::<HashMap<_, _>>(),
-        size: i64::try_from(size).unwrap_or(i64::MAX),
+        size: i64::try_from(bytes.content_length()).unwrap_or(i64::MAX),
         modification_time: chrono::Utc::now().timestamp_millis(),
         data_change: true,
         stats: Some(stats),
         tags: Some(tags.into_iter().map(some).collect()),
         ..Add::default()
-    })
+    };
+    Ok(EncodedFile { bytes, add })
 }
 
-fn encode(batch: &RecordBatch, properties: WriterProperties) -> parquet::errors::Result<Bytes> {
-    let mut file = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties))?;
+/// Puts an encoded file in its place; the Add action is the caller's to commit.
+///
+/// # Errors
+/// [`LakeError::Store`] where the store fails.
+pub async fn put(lake: &Lake, table: &str, file: &EncodedFile) -> Result<Add, LakeError> {
+    let path: Path = lake
+        .path(table)
+        .parts()
+        .chain(Path::from(file.add.path.as_str()).parts())
+        .collect();
+    let begun = Instant::now();
+    let put = lake.store().put(&path, file.bytes.clone()).await;
+    monitor::archiver().put(begun.elapsed());
+    put.map_err(|error| store_fault(&lake.shown(table), &error))?;
+    Ok(file.add.clone())
+}
+
+/// Encodes a file and puts it in its place; the Add action is the caller's to commit.
+///
+/// # Errors
+/// Those of [`encode`] and [`put`].
+pub async fn write(lake: &Lake, table: &str, file: NewFile) -> Result<Add, LakeError> {
+    put(lake, table, &encode(lake, table, file).await?).await
+}
+
+fn parquet_bytes(batch: &RecordBatch, properties: WriterProperties) -> parquet::errors::Result<PutPayload> {
+    let properties = fitted(batch, properties);
+    let mut chunks = Chunks(PutPayloadMut::new().with_block_size(64 << 10));
+    let mut writer = ArrowWriter::try_new(&mut chunks, batch.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.close()?;
-    Ok(file.into())
+    Ok(chunks.0.freeze())
+}
+
+/// The properties, so that large values are not held several times over while they are encoded: once for a dictionary,
+/// once each as the smallest and the largest.
+fn fitted(batch: &RecordBatch, properties: WriterProperties) -> WriterProperties {
+    let row_bytes = batch.get_array_memory_size() / batch.num_rows().max(1);
+    let builder = properties
+        .into_builder()
+        .set_write_batch_size((LOOK_AFTER / row_bytes.max(1)).clamp(1, 1024));
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns());
+    let large = columns.filter(|(_, column)| largest_value(column) >= LARGE_VALUE);
+    large
+        .fold(builder, |builder, (field, _)| {
+            let column = ColumnPath::new(vec![field.name().clone()]);
+            builder
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_statistics_enabled(column, EnabledStatistics::None)
+        })
+        .build()
+}
+
+/// The bytes of the largest of a column's texts.
+fn largest_value(column: &ArrayRef) -> usize {
+    let largest = match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().offsets().lengths().max(),
+        DataType::Binary => column.as_binary::<i32>().offsets().lengths().max(),
+        _ => None,
+    };
+    largest.unwrap_or_default()
+}
+
+/// Takes a file's bytes without ever moving them: one growing buffer would need up to three times their size.
+struct Chunks(PutPayloadMut);
+
+impl io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -20,9 +20,11 @@ use crate::config::{LakeSettings, Secret};
 use crate::error::{HasKind, Kind};
 
 /// No request to the store may hang for longer than this.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the store's own client keeps trying before the caller hears of a failure.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection that nobody has used for so long is not used again: its other end may be gone without a word.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the store may take to answer at the start, when somebody may be waiting to see whether the settings work.
 const START_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long to wait meanwhile after a request that failed.
@@ -189,7 +191,8 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
     check_s3(settings, bucket).map_err(fault)?;
     let client = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5));
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_pool_idle_timeout(IDLE_TIMEOUT);
     let retry = RetryConfig {
         retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()

@@ -160,6 +160,7 @@ fn read(schema: &EventSchema, offsets: &[(i32, Range<i64>)], extra: &str) -> Flu
                 offset,
                 key: None,
                 value: Some(value.as_bytes()),
+                timestamp: None,
             };
             buffer.push(message, NOW, Instant::now());
         }
@@ -283,6 +284,7 @@ async fn a_process_that_died_between_the_two_commits_leaves_nothing_to_write_twi
             offset,
             key: None,
             value: Some(value.as_bytes()),
+            timestamp: None,
         };
         buffer.push(message, NOW, Instant::now());
     }
@@ -460,6 +462,7 @@ async fn archive_behind_the_gap(lake: &Lake) -> Result<(), ArchiveError> {
                 offset,
                 key: None,
                 value: Some(value.as_bytes()),
+                timestamp: None,
             };
             buffer.push(message, NOW, Instant::now());
         }

@@ -131,7 +131,7 @@ impl Source<'_> {
     /// Stops reading partitions, drops what is buffered of them, and asks the lake where to begin anew.
     fn reset(&mut self, partitions: Vec<i32>) -> Result<(), ArchiveError> {
         if let Some(rest) = self.buffer.end(&partitions)? {
-            self.ask(Request::Flush(Box::new(rest)));
+            self.send_flush(rest);
         }
         self.ask(Request::Resume(partitions));
         self.turn = Turn::Resetting;
@@ -179,12 +179,14 @@ impl Source<'_> {
             ) => {
                 self.turn = turn;
                 self.settled += u64::try_from(flushes).unwrap_or(u64::MAX);
+                self.waiting.drain(..flushes.min(self.waiting.len()));
                 self.settle(fates, version)?;
                 self.buffer.adopt(schema);
             }
             (Reply::Foreign, turn) => {
                 self.turn = turn;
                 self.settled += 1;
+                self.waiting.pop_front();
                 self.halt_all()?;
             }
             (Reply::Marks(marks), Turn::Assigned(partitions)) => {
@@ -395,7 +397,7 @@ impl Source<'_> {
         self.cut(Cause::Loss);
         if let Some(flush) = self.buffer.lose(partition, until, Utc::now()) {
             tracing::warn!(topic = %self.job.kafka.topic, partition, offsets = ?flush.covered.get(&partition).map(|lost| &lost.offsets), "Kafka dropped offsets before they were archived; the gap is recorded in the lake, and reading goes on behind it");
-            self.ask(Request::Flush(Box::new(flush)));
+            self.send_flush(flush);
         }
     }
 
@@ -445,7 +447,7 @@ impl Source<'_> {
 
     fn give_back(&mut self, partitions: &[i32]) -> Result<(), ArchiveError> {
         if let Some(rest) = self.buffer.end(partitions)? {
-            self.ask(Request::Flush(Box::new(rest)));
+            self.send_flush(rest);
         }
         monitor::archiver().ends(partitions);
         for partition in partitions {

@@ -107,6 +107,7 @@ fn read(schema: &EventSchema, offsets: Range<i64>) -> Flush {
             offset,
             key: None,
             value: Some(value.as_bytes()),
+            timestamp: None,
         };
         buffer.push(message, NOW, Instant::now());
     }

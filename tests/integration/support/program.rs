@@ -137,6 +137,11 @@ pub fn start(command: &mut Command, log: &Path) -> Running {
     )
 }
 
+/// The process's id.
+pub fn process_id(child: &Running) -> u32 {
+    child.0.id()
+}
+
 /// Sends a signal, as `kill` does.
 pub fn signal(child: &Running, name: &str) {
     let id = child.0.id().to_string();

@@ -109,7 +109,7 @@ async fn messages_of_ten_megabytes_are_archived_whatever_the_budget() {
     };
     topic.send([event(0), large("a"), large("b"), event(1), large("c"), event(2)]);
     run(archive(&topic.name, path)
-        .env("MEMORY_BUDGET_MB", "64")
+        .env("MEMORY_BUDGET_MB", "128")
         .arg("--until-end"));
     assert_eq!(held(lake.path()).rows, places(1, 6));
     let mut query = lakebed(&[

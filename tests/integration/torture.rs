@@ -187,7 +187,7 @@ impl Place<'_> {
             .env("KAFKA_GROUP", format!("{}-group", self.topic.name))
             .env("KAFKA_SESSION_TIMEOUT_MS", self.schedule.session_ms.to_string())
             .env("BATCH_SIZE", self.schedule.batch_sizes[number].to_string())
-            .env("MEMORY_BUDGET_MB", "32");
+            .env("MEMORY_BUDGET_MB", "128");
         if self.schedule.static_members {
             command.env("KAFKA_GROUP_INSTANCE_ID", format!("member-{number}"));
         }

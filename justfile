@@ -30,6 +30,11 @@ bench *arguments:
     scripts/services up
     eval "$(scripts/services env)" && scripts/python benches/archive.py {{arguments}}
 
+# The history beside DuckDB over the same files: ratios of CPU, time and memory.
+bench-history *arguments:
+    cargo build --release --bin lakebed
+    scripts/python benches/history.py {{arguments}}
+
 # Format and lints, without tests.
 lint:
     cargo fmt --all --check

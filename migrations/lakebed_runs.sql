@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS lakebed_runs (
     lake_version   bigint,
     mode           text NOT NULL,
     events_read    bigint,
+    corrupt_files  bigint,
     rows_per_table jsonb,
     error          text
 );
@@ -24,5 +25,6 @@ COMMENT ON COLUMN lakebed_runs.lake_id IS 'The id of the lake''s table raw_event
 COMMENT ON COLUMN lakebed_runs.lake_version IS 'The version of raw_events that the tables were computed from';
 COMMENT ON COLUMN lakebed_runs.mode IS 'overwrite, append, ignore or error';
 COMMENT ON COLUMN lakebed_runs.events_read IS 'Events in the window';
+COMMENT ON COLUMN lakebed_runs.corrupt_files IS 'Data files of the window that could not be read and were left out (--skip-corrupt)';
 COMMENT ON COLUMN lakebed_runs.rows_per_table IS 'Rows that were published, by table';
 COMMENT ON COLUMN lakebed_runs.error IS 'Why the run failed';

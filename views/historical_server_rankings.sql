@@ -2,16 +2,15 @@
 --
 -- Grain: one row per server_name, language and project (null is a group of its own), the 50 largest.
 -- Key: server_name, language, project. Order: rank.
+-- Reads: places (rollup_places.sql) and server_users (rollup_server_users.sql).
 WITH servers AS (
     SELECT
         server_name,
         language,
         project,
         sum(events) AS edit_count,
-        sum(bytes_sum) AS total_bytes,
-        -- Exact; events without a user count for nobody.
-        count(DISTINCT "user") AS unique_users
-    FROM rollup
+        sum(bytes_sum) AS total_bytes
+    FROM places
     GROUP BY server_name, language, project
 ),
 ranked AS (
@@ -25,8 +24,28 @@ ranked AS (
         -- 0 for the busiest, 1 for the last; servers with equally many edits share one.
         percent_rank() OVER (ORDER BY edit_count DESC) AS percentile
     FROM servers
+),
+users AS (
+    -- Exact; events without a user are not in server_users.
+    SELECT server_name, language, project, count(DISTINCT "user") AS unique_users
+    FROM server_users
+    GROUP BY server_name, language, project
 )
-SELECT server_name, language, project, edit_count, total_bytes, unique_users, rank, percentile
+SELECT
+    ranked.server_name,
+    ranked.language,
+    ranked.project,
+    edit_count,
+    total_bytes,
+    -- A server on which nobody has a name is not among them.
+    coalesce(unique_users, 0) AS unique_users,
+    rank,
+    percentile
 FROM ranked
+LEFT JOIN users
+    -- Null keys are equal to each other here.
+    ON (ranked.server_name IS NOT DISTINCT FROM users.server_name)
+    AND (ranked.language IS NOT DISTINCT FROM users.language)
+    AND (ranked.project IS NOT DISTINCT FROM users.project)
 WHERE rank <= 50
 ORDER BY rank

@@ -1,12 +1,15 @@
 -- The rollup: everything that the five history tables need, as counts and sums.
 --
 -- Grain:   one row per hour (UTC), user, is_bot, server_name, language and project; a null key is a key of its own.
--- Reads:   events, the archived events; only those of the window, both of its ends included.
+-- Reads:   events, the archived events; only those from $first to $last, both included, epoch seconds.
 -- Adds up: the rollups of any split of the events, taken together, give the same tables as the rollup of all of them,
 --          distinct users included, because the user is part of the key.
 SELECT
     -- The hour's first instant. date_bin on UTC costs a fraction of what date_trunc does.
-    date_bin(INTERVAL '1 hour', arrow_cast("timestamp", 'Timestamp(Second, Some("UTC"))')) AS hour_bucket,
+    arrow_cast(
+        date_bin(INTERVAL '1 hour', arrow_cast("timestamp", 'Timestamp(Second, Some("UTC"))')),
+        'Timestamp(Microsecond, Some("UTC"))'
+    ) AS hour_bucket,
     "user",
     is_bot,
     server_name,
@@ -21,5 +24,5 @@ SELECT
     -- Rows whose is_new_page is true; null is not true.
     count(*) FILTER (WHERE is_new_page) AS new_pages
 FROM events
-WHERE "timestamp" BETWEEN $window_first AND $window_last
+WHERE "timestamp" BETWEEN $first AND $last
 GROUP BY 1, 2, 3, 4, 5, 6

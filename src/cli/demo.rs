@@ -14,7 +14,6 @@ use clap::{Args, Command as ClapCommand, FromArgMatches};
 use super::output::{grouped, print_line};
 use super::progress::ArchiveBar;
 use crate::archive::{self, ArchiveReport, Job};
-use crate::config::history::PublishMode;
 use crate::config::kafka::OffsetReset;
 use crate::config::{ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, SettingsError};
 use crate::demo::{Broker, day};
@@ -122,7 +121,7 @@ async fn process(now: DateTime<Utc>, place: &str) -> anyhow::Result<(RunReport, 
     let settings = HistorySettings {
         days: 2,
         now: Some(now),
-        mode: PublishMode::Overwrite,
+        ..defaults()?
     };
     let lake = lake(place)?;
     let report = history::run(&settings, &lake, None, now, &|_| {}).await?;

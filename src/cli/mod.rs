@@ -108,7 +108,7 @@ impl Cli {
             Command::Demo(command) => command.run().await,
             Command::Produce(command) => command.run().await,
             Command::Archive(command) => command.run().await,
-            Command::Process(command) => command.run().await,
+            Command::Process(command) => command.run(matches).await,
             Command::Query(command) => command.run().await,
             Command::Verify(command) => return command.run().await,
             Command::Quarantine(command) => command.run().await,

@@ -1,10 +1,11 @@
 //! `lakebed process`
 
 use chrono::Utc;
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 
 use super::{Format, output};
-use crate::config::{HistorySettings, LakeSettings, PostgresSettings};
+use crate::config::{HistorySettings, LakeSettings, PostgresSettings, SettingsError};
 use crate::history::{self, Outcome, RunReport, Step};
 use crate::lake::Lake;
 
@@ -31,7 +32,17 @@ impl ProcessCommand {
     ///
     /// # Errors
     /// [`history::HistoryError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, matches: &ArgMatches) -> anyhow::Result<()> {
+        let days = matches
+            .subcommand_matches("process")
+            .and_then(|given| given.value_source("days"));
+        if self.history.from.is_some() && days == Some(ValueSource::CommandLine) {
+            return Err(SettingsError::Value {
+                name: "--days",
+                reason: "--from says where the window begins; leave one of the two out".to_owned(),
+            }
+            .into());
+        }
         let lake = Lake::open(&self.lake)?;
         let now = self.history.now.unwrap_or_else(Utc::now);
         let report = history::run(&self.history, &lake, Some(&self.postgres), now, &log).await?;
@@ -43,7 +54,25 @@ impl ProcessCommand {
 fn log(step: Step) {
     match step {
         Step::Reading { files, lake_version } => tracing::info!(files, lake_version, "reading the lake"),
-        Step::Summed { events, rollup_rows } => tracing::info!(events, rollup_rows, "events summed up"),
+        Step::Summed {
+            events,
+            rollup_rows,
+            files,
+            rollup,
+            reason,
+        } => match reason {
+            None => tracing::info!(events, rollup_rows, files, rollup = rollup.as_str(), "events summed up"),
+            Some(reason) => {
+                tracing::info!(
+                    events,
+                    rollup_rows,
+                    files,
+                    rollup = rollup.as_str(),
+                    reason,
+                    "events summed up"
+                );
+            }
+        },
         Step::Computed { table, rows } => tracing::info!(table, rows, "table computed"),
         Step::Publishing { place } => tracing::info!(place, "publishing"),
     }
@@ -76,8 +105,17 @@ fn text(report: &RunReport) -> String {
         .rows_per_table
         .iter()
         .map(|(table, rows)| format!("  {table:<34} {rows:>7} rows"));
-    [found, outcome]
+    let left_out = (!report.corrupt_file_names.is_empty()).then(|| {
+        let names = report.corrupt_file_names.iter().map(|file| format!("  {file}"));
+        ["Without these data files, which cannot be read:".to_owned()]
+            .into_iter()
+            .chain(names)
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+    [Some(found), left_out, Some(outcome)]
         .into_iter()
+        .flatten()
         .chain(rows.filter(|_| report.outcome == Outcome::Published))
         .collect::<Vec<_>>()
         .join("\n")

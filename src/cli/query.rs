@@ -13,7 +13,7 @@ use crate::lake::Lake;
 use crate::lake::snapshot::AsOf;
 use crate::query::{self, QueryFormat};
 
-/// Run SQL over raw_events, quarantine and the five history tables, read only
+/// Run SQL over raw_events, quarantine, the five history tables and their rollup, read only
 ///
 /// The history tables are read where they are published: in PostgreSQL where POSTGRES_HOST is set, else in the lake.
 #[derive(Debug, Args)]

@@ -12,9 +12,25 @@ pub struct HistorySettings {
     #[arg(long, env = "BATCH_DAYS", default_value_t = 2, value_parser = RangedU64ValueParser::<u32>::new().range(1..=3650), value_name = "DAYS")]
     pub days: u32,
 
-    /// The end of the window, RFC 3339; without it the clock's time
+    /// The beginning of the window, RFC 3339, in place of --days
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub from: Option<DateTime<Utc>>,
+
+    /// The end of the window that begins with --from, RFC 3339; without it now
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "from")]
+    pub to: Option<DateTime<Utc>>,
+
+    /// What the clock shows, RFC 3339: the end of a window without --to
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub now: Option<DateTime<Utc>>,
+
+    /// Compute everything from the events, whatever earlier runs kept, and keep it anew
+    #[arg(long)]
+    pub full: bool,
+
+    /// Go on without data files that are missing or broken, and count them in the run's row
+    #[arg(long)]
+    pub skip_corrupt: bool,
 
     /// What to do with rows that earlier runs published
     #[arg(long, default_value = "overwrite", value_name = "MODE")]

@@ -1,33 +1,37 @@
 //! The five history tables: computed from the lake's events, published into PostgreSQL or into the lake.
 //!
-//! One run ([`run::run`]): [`window`] says which events, [`snapshot_table`] reads them, [`rollup`] sums them up by
-//! `views/rollup.sql`, [`tables`] makes the five tables by the other files of `views/`, [`publish`] makes them and the
-//! run's row ([`runs`]) visible in one step.
+//! One run ([`run::run`]): [`window`] says which events, [`rollup`] sums them up by `views/rollup.sql`, those files
+//! only that the rollup in the lake does not have yet, [`tables`] makes the five tables by the files
+//! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step.
 
-mod diagnose;
-mod held_rows;
+mod compute;
 pub mod publish;
 mod read_fault;
 pub mod rollup;
 pub mod run;
 pub mod runs;
+mod scan;
 mod session;
 pub mod snapshot_table;
 pub mod tables;
+mod temporary;
 #[cfg(test)]
 mod tests;
 pub mod window;
 
+pub use compute::compute_tables;
 pub use publish::lake::{read_published, read_published_tables};
 pub use publish::postgres::read_published_in_postgres;
 pub(crate) use read_fault::query_fault;
-pub use run::{Step, compute_tables, run};
+pub use rollup::{RollupReport, RollupState};
+pub use run::{Step, run};
 pub use runs::{Outcome, RunReport};
 pub use session::session;
 pub use snapshot_table::register_table;
 pub use tables::{HISTORY_TABLES, HistoryTable, TableRows};
 pub use window::Window;
 
+use crate::config::SettingsError;
 use crate::error::{HasKind, Kind};
 use crate::lake::LakeError;
 
@@ -37,8 +41,13 @@ pub enum HistoryError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The window is none.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A file that the lake's table names cannot be read.
-    #[error("cannot read the data file {file}: {reason}; bring the file back, or take it out of the table's log")]
+    #[error(
+        "cannot read the data file {file}: {reason}; bring the file back, take it out of the table's log, or go on without it with --skip-corrupt"
+    )]
     File {
         /// The file, from the root of its store.
         file: String,
@@ -59,6 +68,16 @@ pub enum HistoryError {
         /// What was being computed.
         what: String,
         /// How much was missing.
+        reason: String,
+    },
+    /// What is too large for memory has no place on the disk either.
+    #[error(
+        "cannot write into the temporary folder {folder}: {reason}; make room there, or set TMPDIR to one that has it"
+    )]
+    Temporary {
+        /// The folder.
+        folder: String,
+        /// The system's own words.
         reason: String,
     },
     /// The computation failed.
@@ -153,6 +172,8 @@ impl HasKind for HistoryError {
     fn kind(&self) -> Kind {
         match self {
             HistoryError::Lake(error) => error.kind(),
+            HistoryError::Settings(error) => error.kind(),
+            HistoryError::Temporary { .. } => Kind::Resource,
             HistoryError::File { .. } | HistoryError::TooLarge { .. } | HistoryError::Occupied { .. } => Kind::Data,
             HistoryError::Store { .. }
             | HistoryError::PostgresAway { .. }

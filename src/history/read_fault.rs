@@ -41,21 +41,20 @@ pub(crate) fn query_fault(what: &str, error: &DataFusionError) -> HistoryError {
 /// A data file that could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot read {file}: {reason}")]
-struct FileFault {
-    file: String,
-    reason: String,
-    store_failed: bool,
+pub(super) struct FileFault {
+    pub(super) file: String,
+    pub(super) reason: String,
+    pub(super) store_failed: bool,
 }
 
 impl FileFault {
-    fn new(file: &str, error: &ParquetError) -> FileFault {
+    /// What Parquet says of a file.
+    pub(super) fn of_parquet(file: &str, error: &ParquetError) -> FileFault {
         let mut store_failed = false;
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(known) = cause {
             if let Some(store) = known.downcast_ref::<object_store::Error>() {
-                // A local folder answers a range behind the end of a file with a generic error.
-                let cut_short = store.to_string().contains("range");
-                store_failed = matches!(store, object_store::Error::Generic { .. }) && !cut_short;
+                store_failed = may_pass(store);
             }
             cause = known.source();
         }
@@ -65,6 +64,30 @@ impl FileFault {
             store_failed,
         }
     }
+
+    /// What the store says of a file.
+    pub(super) fn of_store(file: &str, error: &object_store::Error) -> FileFault {
+        FileFault {
+            file: file.to_owned(),
+            reason: error.to_string(),
+            store_failed: may_pass(error),
+        }
+    }
+
+    /// What is wrong with the content of a file.
+    pub(super) fn of_content(file: &str, reason: impl Into<String>) -> FileFault {
+        FileFault {
+            file: file.to_owned(),
+            reason: reason.into(),
+            store_failed: false,
+        }
+    }
+}
+
+/// Whether the store's failure is one that may pass, and not the file's own.
+fn may_pass(error: &object_store::Error) -> bool {
+    // A local folder answers a range behind the end of a file with a generic error.
+    matches!(error, object_store::Error::Generic { .. }) && !error.to_string().contains("range")
 }
 
 impl From<&FileFault> for HistoryError {
@@ -104,7 +127,7 @@ struct NamingReader {
 }
 
 fn named(name: &str, error: &ParquetError) -> ParquetError {
-    ParquetError::External(Box::new(FileFault::new(name, error)))
+    ParquetError::External(Box::new(FileFault::of_parquet(name, error)))
 }
 
 impl AsyncFileReader for NamingReader {

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use super::compute::compute;
 use super::publish::Target;
 use super::publish::postgres::CONNECT;
-use super::rollup::register_rollup;
+use super::rollup::{self, Request, RollupState};
 use super::runs::RunReport;
-use super::tables::{self, HISTORY_TABLES, TableRows};
-use super::{HistoryError, Outcome, Window, session};
+use super::{HistoryError, Outcome, Window};
 use crate::config::{HistorySettings, PostgresSettings};
 use crate::lake::snapshot::AsOf;
 use crate::lake::{Lake, LakeError, RAW_EVENTS, TableSnapshot};
@@ -27,7 +27,13 @@ pub enum Step {
         /// Events of the window.
         events: u64,
         /// Rows of the rollup.
-        rollup_rows: usize,
+        rollup_rows: u64,
+        /// Data files that were summed up for it.
+        files: usize,
+        /// How the run came by the rollup.
+        rollup: RollupState,
+        /// Why it was not the kept one.
+        reason: Option<String>,
     },
     /// A table is computed.
     Computed {
@@ -43,7 +49,7 @@ pub enum Step {
     },
 }
 
-/// Computes the five tables over the `days` before `now` and publishes them, with the run's row.
+/// Computes the five tables over the window that the settings ask for and publishes them, with the run's row.
 ///
 /// They go to PostgreSQL where its settings name a host, else into the lake. A run that fails leaves a row too, where
 /// that can be written.
@@ -57,7 +63,7 @@ pub async fn run(
     now: DateTime<Utc>,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<RunReport, HistoryError> {
-    let window = Window::before(now, settings.days);
+    let window = Window::of(settings, now)?;
     let target = Target::new(lake, postgres);
     let mut report = RunReport::begin(&window, settings.mode, target.shown());
     let done = attempt(settings, lake, &target, &window, &mut report, progress).await;
@@ -79,6 +85,8 @@ async fn attempt(
 ) -> Result<(), HistoryError> {
     target.prepare().await?;
     lake.reach().await?;
+    // Before the lake's version is looked up, so that it is not ahead of that when another run keeps a newer one.
+    let found = rollup::find(lake).await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
         .ok_or_else(|| LakeError::Missing {
@@ -91,39 +99,21 @@ async fn attempt(
         files: events.files.len(),
         lake_version: events.version,
     });
-    let (read, rows) = compute_tables(lake, &events, window, progress).await?;
-    report.computed(read, &rows);
+    let request = Request {
+        lake,
+        events: &events,
+        window,
+        skip_corrupt: settings.skip_corrupt,
+    };
+    let found = match events.version {
+        Some(_) => Ok(found),
+        None => Err("the lake has no log that says what is new".to_owned()),
+    };
+    let computed = compute(request, found, settings.full, progress).await?;
+    report.computed(&computed);
+    report.rollup = Some(computed.summed.keep(lake).await);
     progress(Step::Publishing { place: target.shown() });
-    target.publish(&rows, settings.mode, report).await
-}
-
-/// Computes the five tables over one version of the lake: the events read, and the rows in the order of
-/// [`HISTORY_TABLES`].
-///
-/// # Errors
-/// [`HistoryError`] where a file cannot be read or the computation fails.
-pub async fn compute_tables(
-    lake: &Lake,
-    events: &TableSnapshot,
-    window: &Window,
-    progress: &(dyn Fn(Step) + Sync),
-) -> Result<(u64, Vec<TableRows>), HistoryError> {
-    let ctx = session()?;
-    let rollup = register_rollup(&ctx, lake, events, window).await?;
-    progress(Step::Summed {
-        events: rollup.events,
-        rollup_rows: rollup.rows,
-    });
-    let mut all = Vec::with_capacity(HISTORY_TABLES.len());
-    for table in &HISTORY_TABLES {
-        let rows = tables::compute(&ctx, table).await?;
-        progress(Step::Computed {
-            table: table.name,
-            rows: rows.batch.num_rows(),
-        });
-        all.push(rows);
-    }
-    Ok((rollup.events, all))
+    target.publish(&computed.rows, settings.mode, report).await
 }
 
 /// The error that the run ends with matters more than that its row could not be written.

@@ -1,12 +1,13 @@
 //! The record of a run: what it read, what it published and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{TableRows, Window};
+use super::compute::Computed;
+use super::{RollupReport, Window};
 use crate::config::history::PublishMode;
 use crate::lake::TableSnapshot;
 
@@ -62,6 +63,11 @@ pub struct RunReport {
     pub mode: &'static str,
     /// Events in the window; none where the run failed before it knew.
     pub events_read: Option<u64>,
+    /// Data files of the window that could not be read and were left out; none where the run failed before it knew.
+    pub corrupt_files: Option<usize>,
+    /// Their names, from the root of the store.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub corrupt_file_names: BTreeSet<String>,
     /// Rows of each table that this run computed; they are visible where the outcome is published.
     pub rows_per_table: BTreeMap<&'static str, usize>,
     /// Where the tables are published.
@@ -69,6 +75,9 @@ pub struct RunReport {
     /// The version of each table that belongs to this run; only where they are published into the lake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table_versions: Option<BTreeMap<&'static str, u64>>,
+    /// What became of the rollup that the lake keeps; none where the run failed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollup: Option<RollupReport>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -89,9 +98,12 @@ impl RunReport {
             lake_version: None,
             mode: mode.as_str(),
             events_read: None,
+            corrupt_files: None,
+            corrupt_file_names: BTreeSet::new(),
             rows_per_table: BTreeMap::new(),
             published_to,
             table_versions: None,
+            rollup: None,
             error: None,
         }
     }
@@ -103,9 +115,12 @@ impl RunReport {
     }
 
     /// Notes what the run computed.
-    pub(super) fn computed(&mut self, events: u64, rows: &[TableRows]) {
-        self.events_read = Some(events);
-        self.rows_per_table = rows
+    pub(super) fn computed(&mut self, computed: &Computed) {
+        self.events_read = Some(computed.events);
+        self.corrupt_files = Some(computed.left_out.len());
+        self.corrupt_file_names.clone_from(&computed.left_out);
+        self.rows_per_table = computed
+            .rows
             .iter()
             .map(|rows| (rows.table.name, rows.batch.num_rows()))
             .collect();
@@ -120,6 +135,11 @@ impl RunReport {
     /// The version of the lake as a signed number, which PostgreSQL and Delta marks hold.
     pub(super) fn signed_version(&self) -> Option<i64> {
         self.lake_version.and_then(|version| i64::try_from(version).ok())
+    }
+
+    /// How many files were left out, as both homes of the row hold it.
+    pub(super) fn signed_corrupt_files(&self) -> Option<i64> {
+        self.corrupt_files.and_then(|files| i64::try_from(files).ok())
     }
 
     /// The events read as a signed number, which both homes of the row hold.

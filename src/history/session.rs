@@ -3,27 +3,55 @@
 use std::sync::Arc;
 
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::HistoryError;
 use super::read_fault::query_fault;
 
 /// What sorts and aggregations may hold in memory before they spill to temporary files.
-const MEMORY_POOL: usize = 512 * 1024 * 1024;
+const MEMORY_POOL: usize = 256 * 1024 * 1024;
 
 /// A session that spills beyond its memory pool and uses every core.
 ///
 /// # Errors
 /// [`HistoryError::Query`] where the place for temporary files cannot be used.
 pub fn session() -> Result<SessionContext, HistoryError> {
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_POOL)))
-        .build_arc()
-        .map_err(|error| query_fault("anything", &error))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let config = SessionConfig::new()
-        .with_target_partitions(cores)
+        .with_target_partitions(cores())
         .with_information_schema(true);
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    Ok(SessionContext::new_with_config_rt(config, Engine::new()?.runtime))
+}
+
+/// One memory pool for queries that run beside each other, each on one core.
+///
+/// A query on one core groups its rows once; on several it would group them on each, and the groups once more.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Engine {
+    /// An engine with a pool of its own.
+    ///
+    /// # Errors
+    /// [`HistoryError::Query`] where the place for temporary files cannot be used.
+    pub(super) fn new() -> Result<Engine, HistoryError> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_POOL)))
+            .build_arc()
+            .map_err(|error| query_fault("anything", &error))?;
+        Ok(Engine { runtime })
+    }
+
+    /// A session for queries that run one after the other.
+    pub(super) fn session(&self) -> SessionContext {
+        let config = SessionConfig::new().with_target_partitions(1);
+        SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime))
+    }
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

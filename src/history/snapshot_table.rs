@@ -87,7 +87,7 @@ impl SnapshotTable {
         let partitions: Vec<_> = snapshot
             .partition_columns
             .iter()
-            .map(|name| Arc::new(Field::new(name, DataType::Int32, true)))
+            .map(|name| Arc::new(Field::new(name, partition_type(snapshot, name), true)))
             .collect();
         Ok(SnapshotTable {
             schema: TableSchema::builder(Arc::clone(file_schema))
@@ -114,6 +114,7 @@ impl SnapshotTable {
             return Ok(self.files.clone());
         };
         let statistics = FileStatistics {
+            schema: self.schema.table_schema(),
             files: &self.files,
             partition_columns: &self.partition_columns,
         };
@@ -123,7 +124,10 @@ impl SnapshotTable {
     }
 
     fn partitioned(&self, file: &DataFile) -> Result<PartitionedFile> {
-        let values = self.partition_columns.iter().map(|name| partition_value(file, name));
+        let values = self
+            .partition_columns
+            .iter()
+            .map(|name| partition_value(self.schema.table_schema(), file, name));
         let mut partitioned = PartitionedFile::new(String::new(), file.size);
         // Not through the constructor, which would encode the path's characters once more.
         partitioned.object_meta.location = file.path.clone();
@@ -131,19 +135,31 @@ impl SnapshotTable {
     }
 }
 
-fn partition_value(file: &DataFile, name: &str) -> Result<ScalarValue> {
-    match file.partition_values.get(name) {
-        Some(Some(text)) if !text.is_empty() && text != "__HIVE_DEFAULT_PARTITION__" => {
-            let value = text.parse().map_err(|_| {
-                DataFusionError::Plan(format!(
-                    "the file {} has the value {text} in its partition column {name}, which is no 32-bit integer",
-                    file.path
-                ))
-            })?;
-            Ok(ScalarValue::Int32(Some(value)))
-        }
-        _ => Ok(ScalarValue::Int32(None)),
+/// Text where the table's log says so, else 32-bit integers.
+fn partition_type(snapshot: &TableSnapshot, name: &str) -> DataType {
+    match snapshot.schema.field_with_name(name).map(|field| field.data_type()) {
+        Ok(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => DataType::Utf8View,
+        _ => DataType::Int32,
     }
+}
+
+fn partition_value(schema: &Schema, file: &DataFile, name: &str) -> Result<ScalarValue> {
+    let text = match file.partition_values.get(name) {
+        Some(Some(text)) if !text.is_empty() && text != "__HIVE_DEFAULT_PARTITION__" => Some(text),
+        _ => None,
+    };
+    if schema.field_with_name(name)?.data_type() == &DataType::Utf8View {
+        return Ok(ScalarValue::Utf8View(text.cloned()));
+    }
+    let number = text.map(|text| {
+        text.parse().map_err(|_| {
+            DataFusionError::Plan(format!(
+                "the file {} has the value {text} in its partition column {name}, which is no 32-bit integer",
+                file.path
+            ))
+        })
+    });
+    Ok(ScalarValue::Int32(number.transpose()?))
 }
 
 #[async_trait]
@@ -194,6 +210,7 @@ impl TableProvider for SnapshotTable {
 
 /// What the lake's log says of each file, as the engine asks for it.
 struct FileStatistics<'a> {
+    schema: &'a Schema,
     files: &'a [DataFile],
     partition_columns: &'a [String],
 }
@@ -201,7 +218,10 @@ struct FileStatistics<'a> {
 impl FileStatistics<'_> {
     fn bounds(&self, column: &Column, bound: fn((i64, i64)) -> i64) -> Option<ArrayRef> {
         if self.partition_columns.contains(&column.name) {
-            let values = self.files.iter().map(|file| partition_value(file, &column.name));
+            let values = self
+                .files
+                .iter()
+                .map(|file| partition_value(self.schema, file, &column.name));
             return ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>().ok()?).ok();
         }
         if column.name != "timestamp" {

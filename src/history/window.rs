@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::config::{HistorySettings, SettingsError};
+
 /// The events with `start ≤ timestamp ≤ end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -12,6 +14,28 @@ pub struct Window {
 }
 
 impl Window {
+    /// The window that the settings ask for, where the clock shows `now`.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] where it would end before it begins.
+    pub fn of(settings: &HistorySettings, now: DateTime<Utc>) -> Result<Window, SettingsError> {
+        let Some(start) = settings.from else {
+            return Ok(Window::before(now, settings.days));
+        };
+        let (end, what) = settings.to.map_or((now, "now"), |to| (to, "--to"));
+        if end < start {
+            return Err(SettingsError::Value {
+                name: "--from",
+                reason: format!(
+                    "{} is later than {what}, {}; a window begins with the earlier time",
+                    start.to_rfc3339(),
+                    end.to_rfc3339()
+                ),
+            });
+        }
+        Ok(Window { start, end })
+    }
+
     /// The `days` before `now`.
     pub fn before(now: DateTime<Utc>, days: u32) -> Window {
         let start = TimeDelta::try_days(i64::from(days)).and_then(|days| now.checked_sub_signed(days));

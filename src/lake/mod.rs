@@ -1,8 +1,10 @@
 //! The lake: Delta tables on a local folder or S3, which are the only truth about what is archived and published.
 //!
 //! [`store`] opens the place, [`snapshot`] reads a table as of one version, [`commit`] adds a version,
-//! [`datafile`] turns batches into Parquet files and their Add actions.
+//! [`changes`] tells what the versions in between did, [`datafile`] turns batches into Parquet files and their Add
+//! actions.
 
+pub mod changes;
 pub mod commit;
 pub mod datafile;
 #[cfg(test)]

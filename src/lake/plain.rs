@@ -8,6 +8,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::statistics::Statistics;
 
 use super::footer;
 use super::snapshot::store_fault;
@@ -25,19 +27,19 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
         return Ok(None);
     }
     objects.sort_by(|a, b| a.location.cmp(&b.location));
-    let schemas: Vec<(Schema, u64)> = stream::iter(objects.iter().cloned())
-        .map(|object| schema_and_rows(lake, object))
+    let footers: Vec<Footer> = stream::iter(objects.iter().cloned())
+        .map(|object| footer_of(lake, object))
         .buffered(PARALLEL_FOOTERS)
         .try_collect()
         .await?;
     let files: Vec<DataFile> = objects
         .iter()
-        .zip(&schemas)
-        .map(|(object, (_, rows))| DataFile {
+        .zip(&footers)
+        .map(|(object, footer)| DataFile {
             path: object.location.clone(),
             size: object.size,
-            rows: Some(*rows),
-            timestamps: None,
+            rows: Some(footer.rows),
+            timestamps: footer.timestamps,
             partition_values: partition_values(&folder, &object.location),
             tags: BTreeMap::new(),
         })
@@ -48,8 +50,8 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
         .collect();
     let partition_columns: Vec<String> = partition_columns.into_iter().collect();
     let mut fields: Vec<Field> = Vec::new();
-    for (schema, _) in &schemas {
-        merge(&mut fields, schema);
+    for footer in &footers {
+        merge(&mut fields, &footer.schema);
     }
     let temporal = fields
         .iter()
@@ -96,7 +98,14 @@ fn is_data(folder: &Path, location: &Path) -> bool {
     location.as_ref().ends_with(".parquet") && !hidden
 }
 
-async fn schema_and_rows(lake: &Lake, object: ObjectMeta) -> Result<(Schema, u64), LakeError> {
+/// What a file's footer says of it.
+struct Footer {
+    schema: Schema,
+    rows: u64,
+    timestamps: Option<(i64, i64)>,
+}
+
+async fn footer_of(lake: &Lake, object: ObjectMeta) -> Result<Footer, LakeError> {
     let metadata = footer::read(lake, &object).await?;
     let file = metadata.file_metadata();
     let schema =
@@ -104,7 +113,30 @@ async fn schema_and_rows(lake: &Lake, object: ObjectMeta) -> Result<(Schema, u64
             place: object.location.to_string(),
             reason: format!("its Parquet schema cannot be read: {error}"),
         })?;
-    Ok((schema, u64::try_from(file.num_rows()).unwrap_or_default()))
+    Ok(Footer {
+        schema,
+        rows: u64::try_from(file.num_rows()).unwrap_or_default(),
+        timestamps: timestamps(&metadata),
+    })
+}
+
+/// The smallest and largest timestamp; none where not all groups of rows tell.
+fn timestamps(metadata: &ParquetMetaData) -> Option<(i64, i64)> {
+    let schema = metadata.file_metadata().schema_descr();
+    let index = (0..schema.num_columns()).find(|index| schema.column(*index).path().string() == TIMESTAMP)?;
+    let bounds = metadata
+        .row_groups()
+        .iter()
+        .map(|group| match group.column(index).statistics()? {
+            Statistics::Int64(known) => Some((*known.min_opt()?, *known.max_opt()?)),
+            Statistics::Int32(known) => Some((i64::from(*known.min_opt()?), i64::from(*known.max_opt()?))),
+            _ => None,
+        });
+    let bounds = bounds.collect::<Option<Vec<_>>>()?;
+    Some((
+        bounds.iter().map(|bound| bound.0).min()?,
+        bounds.iter().map(|bound| bound.1).max()?,
+    ))
 }
 
 fn partition_values(folder: &Path, location: &Path) -> BTreeMap<String, Option<String>> {

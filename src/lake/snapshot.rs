@@ -140,11 +140,11 @@ pub async fn present_files(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, 
     plain::list(lake, table).await
 }
 
-fn under(folder: &Path, relative: &str) -> Path {
+pub(super) fn under(folder: &Path, relative: &str) -> Path {
     folder.parts().chain(Path::from(relative).parts()).collect()
 }
 
-fn data_file(folder: &Path, add: deltalake_core::kernel::Add) -> DataFile {
+pub(super) fn data_file(folder: &Path, add: deltalake_core::kernel::Add) -> DataFile {
     let stats: Stats = add
         .stats
         .as_deref()

@@ -103,7 +103,7 @@ fn refusal(error: &DataFusionError) -> QueryError {
     let help = if reason.contains("not supported") {
         "; lakebed query only reads: write one SELECT, EXPLAIN or DESCRIBE"
     } else if reason.contains("table '") {
-        "; the tables are raw_events, quarantine, historical_hourly_patterns, historical_hourly_trends, historical_top_contributors, historical_language_distribution and historical_server_rankings"
+        "; the tables are raw_events, quarantine, historical_hourly_patterns, historical_hourly_trends, historical_top_contributors, historical_language_distribution, historical_server_rankings and rollup"
     } else {
         ""
     };

@@ -11,6 +11,9 @@ use crate::history::{self, HISTORY_TABLES, HistoryTable, TableRows};
 use crate::lake::snapshot::AsOf;
 use crate::lake::{Lake, LakeError, QUARANTINE, RAW_EVENTS, TableSnapshot};
 
+/// The name of the rollup that runs keep in the lake.
+const ROLLUP: &str = "rollup";
+
 /// Opens the tables under their names; one that is none of ours is left for the engine to refuse.
 pub async fn open(
     ctx: &SessionContext,
@@ -21,6 +24,9 @@ pub async fn open(
 ) -> Result<(), QueryError> {
     for name in [RAW_EVENTS, QUARANTINE].into_iter().filter(|name| names.contains(name)) {
         open_archive(ctx, lake, name, as_of).await?;
+    }
+    if names.contains(&ROLLUP) {
+        open_rollup(ctx, lake).await?;
     }
     let history: Vec<&'static HistoryTable> = HISTORY_TABLES
         .iter()
@@ -36,6 +42,18 @@ pub async fn open(
         ctx.register_table(rows.table.name, Arc::new(memory)).map_err(fault)?;
     }
     Ok(())
+}
+
+async fn open_rollup(ctx: &SessionContext, lake: &Lake) -> Result<(), QueryError> {
+    lake.reach().await?;
+    let snapshot = TableSnapshot::load(lake, history::rollup::FOLDER, AsOf::Newest)
+        .await?
+        .ok_or_else(|| LakeError::Missing {
+            what: "rollup",
+            place: lake.shown(history::rollup::FOLDER),
+            help: "lakebed process keeps one",
+        })?;
+    Ok(history::register_table(ctx, lake, ROLLUP, &snapshot)?)
 }
 
 async fn open_archive(ctx: &SessionContext, lake: &Lake, name: &str, as_of: AsOf) -> Result<(), QueryError> {

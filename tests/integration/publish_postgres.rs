@@ -119,17 +119,24 @@ impl Place {
     }
 
     async fn run_at(&self, mode: PublishMode, now: DateTime<Utc>) -> Result<RunReport, HistoryError> {
-        let settings = HistorySettings {
-            days: 2,
-            now: None,
-            mode,
-        };
-        run(&settings, &self.lake, Some(&self.postgres), now, &|_| ()).await
+        run(&settings(mode), &self.lake, Some(&self.postgres), now, &|_| ()).await
     }
 
     async fn finish(self) {
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema());
         self.client().await.batch_execute(&drop).await.unwrap();
+    }
+}
+
+fn settings(mode: PublishMode) -> HistorySettings {
+    HistorySettings {
+        days: 2,
+        from: None,
+        to: None,
+        now: None,
+        full: false,
+        skip_corrupt: false,
+        mode,
     }
 }
 
@@ -304,11 +311,7 @@ async fn a_server_that_refuses_or_is_away_is_named_without_the_password() {
         (wrong(|postgres| postgres.port = 1), Kind::Retry),
     ];
     for (postgres, kind) in cases {
-        let settings = HistorySettings {
-            days: 2,
-            now: None,
-            mode: PublishMode::Overwrite,
-        };
+        let settings = settings(PublishMode::Overwrite);
         let error = run(&settings, &place.lake, Some(&postgres), Utc::now(), &|_| ())
             .await
             .unwrap_err();

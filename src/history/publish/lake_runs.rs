@@ -100,6 +100,7 @@ impl<'a> RunsLog<'a> {
             properties: writer_properties().build(),
         };
         actions.push(Action::Add(datafile::write(self.lake, &folder(), file).await?));
+        actions.extend(self.migration()?);
         let marks = match report.signed_version() {
             Some(version) if report.outcome == Outcome::Published => vec![(mark_of(&report.lake_id), version)],
             _ => Vec::new(),
@@ -107,6 +108,21 @@ impl<'a> RunsLog<'a> {
         let outcome = self.writer.commit(actions, marks, write_operation(merge)).await?;
         self.snapshot = snapshot_of(self.lake, &self.writer).await?;
         Ok(outcome)
+    }
+
+    /// Gives a table that an earlier version made the columns that it lacks.
+    fn migration(&self) -> Result<Option<Action>, HistoryError> {
+        let there = self.writer.schema();
+        let lacking = schema();
+        let lacking = lacking
+            .fields()
+            .iter()
+            .filter(|field| there.field_with_name(field.name()).is_err());
+        let all: Vec<_> = there.fields().iter().chain(lacking).cloned().collect();
+        if all.len() == there.fields().len() {
+            return Ok(None);
+        }
+        Ok(Some(self.writer.schema_change(&Arc::new(Schema::new(all)))?))
     }
 
     async fn all_rows_and(&self, row: RecordBatch) -> Result<RecordBatch, HistoryError> {
@@ -192,6 +208,7 @@ fn schema() -> SchemaRef {
         field("lake_version", DataType::Int64),
         field("mode", DataType::Utf8),
         field("events_read", DataType::Int64),
+        field("corrupt_files", DataType::Int64),
         field("rows_per_table", DataType::Utf8),
         field("table_versions", DataType::Utf8),
         field("error", DataType::Utf8),
@@ -216,6 +233,7 @@ fn row(report: &RunReport) -> Result<RecordBatch, HistoryError> {
         number(report.signed_version()),
         text(Some(report.mode)),
         number(report.signed_events()),
+        number(report.signed_corrupt_files()),
         text(Some(&json_text(&report.rows_per_table))),
         text(versions.as_deref()),
         text(report.error.as_deref()),

@@ -4,8 +4,7 @@ pub mod lake;
 mod lake_runs;
 pub mod postgres;
 
-#[cfg(test)]
-pub(super) use lake_runs::write_operation as lake_write_operation;
+pub(super) use lake_runs::write_operation;
 
 use super::runs::{Outcome, RunReport};
 use super::{HistoryError, TableRows};

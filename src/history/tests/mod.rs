@@ -1,5 +1,6 @@
 //! The history over lakes in a temporary folder.
 
+mod kept_rollup;
 mod publish_lake;
 mod reading;
 mod views;
@@ -10,10 +11,15 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Datelike, Utc};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
 use deltalake_core::kernel::Action;
+use proptest::prelude::*;
 
-use super::publish::lake_write_operation as write_operation;
-use super::{TableRows, Window, compute_tables};
+use super::publish::write_operation;
+use super::rollup::{Grain, ROLLUP_SQL};
+use super::tables::compute;
+use super::{HISTORY_TABLES, HistoryError, TableRows, Window, compute_tables, session};
 use crate::config::LakeSettings;
 use crate::lake::datafile::{self, NewFile, writer_properties};
 use crate::lake::snapshot::AsOf;
@@ -44,15 +50,18 @@ fn two_days() -> Window {
 }
 
 fn lake_in(folder: &tempfile::TempDir) -> Lake {
-    Lake::open(&LakeSettings {
+    Lake::open(&settings_of(folder)).unwrap()
+}
+
+fn settings_of(folder: &tempfile::TempDir) -> LakeSettings {
+    LakeSettings {
         path: folder.path().to_str().unwrap().to_owned(),
         aws_region: String::new(),
         aws_access_key_id: None,
         aws_secret_access_key: None,
         aws_session_token: None,
         aws_endpoint_url: None,
-    })
-    .unwrap()
+    }
 }
 
 fn batch(events: &[Event]) -> RecordBatch {
@@ -131,6 +140,82 @@ async fn raw_events(lake: &Lake) -> TableSnapshot {
         .await
         .unwrap()
         .unwrap()
+}
+
+/// The tables over events in memory, each grain of the rollup computed over all of them.
+async fn computed_within(events: &[Event], window: &Window) -> Result<Vec<TableRows>, HistoryError> {
+    let ctx = session().unwrap();
+    let add = |name: &str, batches: Vec<RecordBatch>| {
+        let table = MemTable::try_new(batches[0].schema(), vec![batches]).unwrap();
+        ctx.register_table(name, Arc::new(table)).unwrap();
+    };
+    add("events", vec![batch(events)]);
+    let second = |second: i64| ScalarValue::Int64(Some(second));
+    let edges = vec![
+        ("first", second(window.first_second())),
+        ("last", second(window.last_second())),
+    ];
+    let sums = [("rollup", ROLLUP_SQL)];
+    let grains =
+        [Grain::Users, Grain::ServerUsers, Grain::Places, Grain::Hours].map(|grain| (grain.name(), grain.sql()));
+    for (name, sql) in sums.into_iter().chain(grains) {
+        let frame = ctx.sql(sql).await.unwrap();
+        let frame = if name == "rollup" {
+            frame.with_param_values(edges.clone()).unwrap()
+        } else {
+            frame
+        };
+        let empty = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
+        let rows = frame.collect().await.unwrap();
+        add(name, [vec![empty], rows].concat());
+    }
+    let mut all = Vec::new();
+    for table in &HISTORY_TABLES {
+        all.push(compute(&ctx, table).await?);
+    }
+    Ok(all)
+}
+
+async fn computed(events: &[Event]) -> Result<Vec<TableRows>, HistoryError> {
+    computed_within(events, &two_days()).await
+}
+
+/// Events that are hard on the tables, most of them in the two days before now.
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let text = || {
+        prop::sample::select(vec![
+            None,
+            Some(""),
+            Some("a"),
+            Some("A"),
+            Some("ä"),
+            Some("a\u{308}"),
+            Some("𝄞"),
+            Some("\u{FFFD}"),
+        ])
+    };
+    let flag = || prop::option::of(any::<bool>());
+    let time = prop_oneof![
+        Just(NOW),
+        Just(NOW + 1),
+        Just(NOW - 48 * HOUR),
+        Just(NOW - 48 * HOUR - 1),
+        (0..40_i64, 0..HOUR).prop_map(|(hour, second)| NOW - hour * hour * HOUR / 32 - second),
+    ];
+    let bytes = prop::option::of(prop_oneof![-5..5_i64, -1_000_000_000_000..1_000_000_000_000_i64]);
+    let event = (time, text(), text(), bytes, flag(), flag(), text(), text()).prop_map(
+        |(timestamp, user, server_name, bytes_changed, is_bot, is_new_page, language, project)| Event {
+            timestamp,
+            user,
+            server_name,
+            bytes_changed,
+            is_bot,
+            is_new_page,
+            language,
+            project,
+        },
+    );
+    prop::collection::vec(event, 1..120)
 }
 
 async fn tables_of(lake: &Lake) -> Vec<TableRows> {

@@ -39,7 +39,14 @@ pub(super) const HISTORY: &[Definition] = &[
     ),
 ];
 
-const RUNS_COLUMNS: [(&str, &str); 12] = [
+/// What earlier versions made without a column: the table, the column, and the DDL that adds it.
+const MIGRATIONS: [(&str, &str, &str); 1] = [(
+    RUNS_TABLE,
+    "corrupt_files",
+    include_str!("../../../../migrations/lakebed_runs_corrupt_files.sql"),
+)];
+
+const RUNS_COLUMNS: [(&str, &str); 13] = [
     ("id", "uuid"),
     ("outcome", "text"),
     ("started_at", "timestamp with time zone"),
@@ -50,6 +57,7 @@ const RUNS_COLUMNS: [(&str, &str); 12] = [
     ("lake_version", "bigint"),
     ("mode", "text"),
     ("events_read", "bigint"),
+    ("corrupt_files", "bigint"),
     ("rows_per_table", "jsonb"),
     ("error", "text"),
 ];
@@ -75,7 +83,10 @@ pub(super) async fn prepare(
             .map_err(|error| postgres.fault(&format!("make the schema {schema}"), &error))?;
     }
     for (table, ddl) in tables {
-        let found = columns(postgres, transaction, table).await?;
+        let mut found = columns(postgres, transaction, table).await?;
+        if !found.is_empty() && migrate(postgres, transaction, table, &found).await? {
+            found = columns(postgres, transaction, table).await?;
+        }
         if found.is_empty() {
             transaction
                 .batch_execute(ddl)
@@ -90,6 +101,30 @@ pub(super) async fn prepare(
         }
     }
     Ok(())
+}
+
+/// Adds the columns that a table of an earlier version lacks; whether there were any.
+async fn migrate(
+    postgres: &Postgres<'_>,
+    transaction: &Transaction<'_>,
+    table: &str,
+    found: &BTreeMap<String, String>,
+) -> Result<bool, HistoryError> {
+    let mut migrated = false;
+    for (_, column, ddl) in MIGRATIONS.iter().filter(|(of, ..)| *of == table) {
+        // Of a table that is somebody else's nothing is changed.
+        let ours = expected(table)
+            .iter()
+            .all(|(name, wanted)| found.get(name).is_none_or(|there| there == wanted));
+        if ours && found.contains_key("id") && !found.contains_key(*column) {
+            transaction
+                .batch_execute(ddl)
+                .await
+                .map_err(|error| postgres.fault(&format!("add the column {column} to {table}"), &error))?;
+            migrated = true;
+        }
+    }
+    Ok(migrated)
 }
 
 fn expected(table: &str) -> BTreeMap<String, String> {

@@ -18,8 +18,8 @@ pub(super) async fn insert(
     transaction
         .execute(
             "INSERT INTO lakebed_runs (id, outcome, started_at, ended_at, window_start, window_end, lake_id, lake_version,
-                                       mode, events_read, rows_per_table, error)
-             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11::text::jsonb, $12)",
+                                       mode, events_read, corrupt_files, rows_per_table, error)
+             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12::text::jsonb, $13)",
             &[
                 &report.id,
                 &report.outcome.as_str(),
@@ -31,6 +31,7 @@ pub(super) async fn insert(
                 &report.signed_version(),
                 &report.mode,
                 &report.signed_events(),
+                &report.signed_corrupt_files(),
                 &json_text(&report.rows_per_table),
                 &error,
             ],

@@ -1,0 +1,190 @@
+//! The grains of the rollup: their SQL and their columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use DataType::{Boolean, Int64, Utf8View};
+
+/// What a row of the rollup stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::history) enum Grain {
+    /// An hour, user, is_bot, server_name, language and project.
+    Detail,
+    /// A day, user and is_bot.
+    Users,
+    /// A day, server_name, language, project and user.
+    ServerUsers,
+    /// An hour, server_name, language and project.
+    Places,
+    /// An hour.
+    Hours,
+}
+
+/// Sums up events.
+pub(in crate::history) const ROLLUP_SQL: &str = include_str!("../../../views/rollup.sql");
+/// Sums up rollups.
+pub(super) const MERGED_SQL: &str = include_str!("../../../views/rollup_merged.sql");
+const USERS_SQL: &str = include_str!("../../../views/rollup_users.sql");
+const SERVER_USERS_SQL: &str = include_str!("../../../views/rollup_server_users.sql");
+const PLACES_SQL: &str = include_str!("../../../views/rollup_places.sql");
+const HOURS_SQL: &str = include_str!("../../../views/rollup_hours.sql");
+
+/// Tells rollups of one definition from those of another.
+pub(super) fn definition() -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for text in [
+        ROLLUP_SQL,
+        MERGED_SQL,
+        USERS_SQL,
+        SERVER_USERS_SQL,
+        PLACES_SQL,
+        HOURS_SQL,
+    ] {
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize()
+}
+
+impl Grain {
+    pub(in crate::history) const ALL: [Grain; 5] = [
+        Grain::Detail,
+        Grain::Users,
+        Grain::ServerUsers,
+        Grain::Places,
+        Grain::Hours,
+    ];
+
+    /// Its name in the table that the lake keeps, and in SQL.
+    pub(in crate::history) fn name(self) -> &'static str {
+        match self {
+            Grain::Detail => "rollup",
+            Grain::Users => "users",
+            Grain::ServerUsers => "server_users",
+            Grain::Places => "places",
+            Grain::Hours => "hours",
+        }
+    }
+
+    /// The grain of this name.
+    pub(super) fn named(name: &str) -> Option<Grain> {
+        Grain::ALL.into_iter().find(|grain| grain.name() == name)
+    }
+
+    /// The SQL that makes it of the finest grain, registered as `rollup`.
+    pub(in crate::history) fn sql(self) -> &'static str {
+        match self {
+            Grain::Detail => MERGED_SQL,
+            Grain::Users => USERS_SQL,
+            Grain::ServerUsers => SERVER_USERS_SQL,
+            Grain::Places => PLACES_SQL,
+            Grain::Hours => HOURS_SQL,
+        }
+    }
+
+    /// The column that says when.
+    pub(super) fn bucket(self) -> &'static str {
+        match self {
+            Grain::Users | Grain::ServerUsers => "day_bucket",
+            Grain::Detail | Grain::Places | Grain::Hours => "hour_bucket",
+        }
+    }
+
+    /// Its columns, as its files and the engine have them.
+    pub(super) fn columns(self) -> SchemaRef {
+        let names: &[&str] = match self {
+            Grain::Detail => &[
+                "hour_bucket",
+                "user",
+                "is_bot",
+                "server_name",
+                "language",
+                "project",
+                "events",
+                "bytes_sum",
+                "bytes_known",
+                "new_pages",
+            ],
+            Grain::Users => &["day_bucket", "user", "is_bot", "events", "bytes_sum", "new_pages"],
+            Grain::ServerUsers => &["day_bucket", "server_name", "language", "project", "user"],
+            Grain::Places => &[
+                "hour_bucket",
+                "server_name",
+                "language",
+                "project",
+                "events",
+                "bytes_sum",
+                "bot_events",
+                "new_pages",
+            ],
+            Grain::Hours => &[
+                "hour_bucket",
+                "events",
+                "bytes_sum",
+                "bytes_known",
+                "bot_events",
+                "human_events",
+                "unique_users",
+            ],
+        };
+        self::columns(names)
+    }
+
+    /// Those of the finest grain's columns that its SQL reads.
+    pub(super) fn reads(self) -> SchemaRef {
+        match self {
+            Grain::Detail => Grain::Detail.columns(),
+            Grain::Users => columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "new_pages"]),
+            Grain::ServerUsers => columns(&["hour_bucket", "user", "server_name", "language", "project"]),
+            Grain::Places => columns(&[
+                "hour_bucket",
+                "is_bot",
+                "server_name",
+                "language",
+                "project",
+                "events",
+                "bytes_sum",
+                "new_pages",
+            ]),
+            Grain::Hours => columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "bytes_known"]),
+        }
+    }
+}
+
+fn columns(names: &[&str]) -> SchemaRef {
+    let fields: Vec<_> = names
+        .iter()
+        .map(|name| Field::new(*name, column_type(name), true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn column_type(name: &str) -> DataType {
+    match name {
+        "hour_bucket" | "day_bucket" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "bytes_sum" => DataType::Decimal128(38, 0),
+        "user" | "server_name" | "language" | "project" => Utf8View,
+        "is_bot" => Boolean,
+        _ => Int64,
+    }
+}
+
+/// The columns of the table that the lake keeps: those of all grains, and the grain's name.
+pub(super) fn table_columns() -> SchemaRef {
+    let mut fields = vec![Field::new(GRAIN_COLUMN, DataType::Utf8, true)];
+    for grain in Grain::ALL {
+        for field in grain.columns().fields() {
+            if fields.iter().all(|known| known.name() != field.name()) {
+                let data_type = match field.data_type() {
+                    Utf8View => DataType::Utf8,
+                    other => other.clone(),
+                };
+                fields.push(Field::new(field.name(), data_type, true));
+            }
+        }
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The column that holds a grain's name; it stands in the files' folders.
+pub(super) const GRAIN_COLUMN: &str = "grain";

@@ -1,0 +1,31 @@
+//! The rollup: counts and sums of the events, from which the five tables are computed and which the lake keeps.
+//!
+//! `views/rollup.sql` sums up a batch of files ([`batch`]); four coarser grains are made of that at once, so that the
+//! views need not touch the finest one again. What one batch gives is a *partial*: partials of any split of the
+//! events add up. They are [`Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
+//! ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover yet ([`plan`],
+//! [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an hour
+//! ([`cut`]).
+
+mod batch;
+mod cut;
+mod grain;
+mod hours;
+mod kept;
+mod merge;
+mod piece;
+mod plan;
+mod refresh;
+mod relations;
+
+pub(super) use batch::spawned;
+pub use kept::FOLDER;
+pub(super) use kept::{Found, find};
+pub(super) use refresh::{Request, Summed, reason_of_kept, sum_up};
+pub use refresh::{RollupReport, RollupState};
+pub(super) use relations::Relations;
+
+#[cfg(test)]
+pub(super) use grain::{Grain, ROLLUP_SQL};
+#[cfg(test)]
+pub(super) use kept::MARK;

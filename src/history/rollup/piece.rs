@@ -1,0 +1,225 @@
+//! A file of the rollup: rows of one grain, encoded, in memory or in a temporary file until the lake has them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::{cast, max, min};
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::TryStreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::grain::Grain;
+use crate::history::HistoryError;
+use crate::history::read_fault::query_fault;
+use crate::history::scan::{Keep, Place, ScanFile, Values};
+use crate::history::temporary::TemporaryFile;
+use crate::lake::datafile::writer_properties;
+
+/// Encoded pieces that a run holds in memory; the others wait in temporary files.
+const MOST_HELD: usize = 48 * 1024 * 1024;
+const MICROS: i64 = 1_000_000;
+
+/// A file of the rollup.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// What its rows stand for.
+    pub(super) grain: Grain,
+    /// The partial that it is part of.
+    pub(super) partial: String,
+    /// The first instants of its first and its last bucket, epoch seconds.
+    pub(super) range: (i64, i64),
+    /// Its rows.
+    pub(super) rows: u64,
+    /// Bytes.
+    pub(super) size: u64,
+    /// What they add up to.
+    pub(super) crc32: u32,
+    /// Where they are.
+    pub(super) place: Place,
+    /// Its name in the lake, where it is kept.
+    pub(super) path: String,
+}
+
+impl Piece {
+    /// Whether it may have rows in buckets that begin in one of these ranges.
+    pub(super) fn overlaps(&self, ranges: &[(i64, i64)]) -> bool {
+        self.rows > 0
+            && ranges
+                .iter()
+                .any(|(first, last)| self.range.0 <= *last && *first <= self.range.1)
+    }
+
+    /// The piece as a file to be read, all its rows.
+    pub(super) fn scan(&self) -> ScanFile {
+        ScanFile {
+            name: match &self.place {
+                Place::Store(_, path) => path.to_string(),
+                Place::Memory(_) | Place::Temporary(_) => self.path.clone(),
+            },
+            place: self.place.clone(),
+            size: self.size,
+            crc32: Some(self.crc32),
+            optional: false,
+            keep: None,
+            prune: None,
+        }
+    }
+
+    /// The same, only the rows of buckets that begin in one of these ranges.
+    pub(super) fn scan_within(&self, ranges: &[(i64, i64)]) -> ScanFile {
+        let inside = ranges
+            .iter()
+            .any(|(first, last)| *first <= self.range.0 && self.range.1 <= *last);
+        let keep = (!inside).then(|| Keep {
+            column: self.grain.bucket(),
+            values: Values::Within(
+                ranges
+                    .iter()
+                    .map(|(first, last)| (micros(*first), micros(*last)))
+                    .collect(),
+            ),
+        });
+        ScanFile { keep, ..self.scan() }
+    }
+}
+
+/// Epoch microseconds, as the files have them.
+pub(super) fn micros(seconds: i64) -> i64 {
+    seconds.saturating_mul(MICROS)
+}
+
+/// Holds encoded pieces in memory up to a limit that all of a run share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holder(Arc<AtomicUsize>);
+
+impl Holder {
+    async fn hold(&self, bytes: Vec<u8>) -> std::io::Result<Place> {
+        if self.0.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MOST_HELD {
+            return Ok(Place::Memory(Bytes::from(bytes)));
+        }
+        self.0.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let file = TemporaryFile::write(&bytes).await?;
+        Ok(Place::Temporary(Arc::new(file)))
+    }
+}
+
+/// Encodes a query's rows as a piece of a partial.
+pub(super) async fn encode(
+    holder: &Holder,
+    grain: Grain,
+    partial: &str,
+    mut rows: SendableRecordBatchStream,
+) -> Result<Piece, HistoryError> {
+    let mut writer = PieceWriter::new(grain)?;
+    while let Some(batch) = rows
+        .try_next()
+        .await
+        .map_err(|error| query_fault(grain.name(), &error))?
+    {
+        writer.write(&batch)?;
+    }
+    writer.finish(holder, partial).await
+}
+
+/// Takes the rows of a piece batch by batch.
+pub(super) struct PieceWriter {
+    grain: Grain,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+    range: Option<(i64, i64)>,
+}
+
+impl PieceWriter {
+    pub(super) fn new(grain: Grain) -> Result<PieceWriter, HistoryError> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), grain.columns(), options);
+        Ok(PieceWriter {
+            grain,
+            writer: writer.map_err(|error| unencoded(grain, error))?,
+            rows: 0,
+            range: None,
+        })
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), HistoryError> {
+        let batch = conformed(self.grain, batch)?;
+        self.rows += u64::try_from(batch.num_rows()).unwrap_or_default();
+        self.range = joined(self.range, buckets(&batch));
+        self.writer.write(&batch).map_err(|error| unencoded(self.grain, error))
+    }
+
+    pub(super) async fn finish(self, holder: &Holder, partial: &str) -> Result<Piece, HistoryError> {
+        let (grain, range) = (self.grain, self.range);
+        let bytes = self.writer.into_inner().map_err(|error| unencoded(grain, error))?;
+        let (size, crc32) = (bytes.len(), crc32fast::hash(&bytes));
+        let place = holder.hold(bytes).await.map_err(|error| HistoryError::Temporary {
+            folder: std::env::temp_dir().display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(Piece {
+            grain,
+            partial: partial.to_owned(),
+            range: range.unwrap_or_default(),
+            rows: self.rows,
+            size: u64::try_from(size).unwrap_or_default(),
+            crc32,
+            place,
+            path: format!("grain={}/{partial}.parquet", grain.name()),
+        })
+    }
+}
+
+/// A batch under exactly the columns of a grain.
+pub(super) fn conformed(grain: Grain, batch: &RecordBatch) -> Result<RecordBatch, HistoryError> {
+    let columns = grain.columns();
+    let arrays = columns.fields().iter().map(|field| {
+        let column = batch.column_by_name(field.name());
+        let column = column.ok_or_else(|| ParquetError::General(format!("there is no {}", field.name())))?;
+        Ok(cast(column, field.data_type())?)
+    });
+    arrays
+        .collect::<Result<Vec<_>, ParquetError>>()
+        .and_then(|arrays| Ok(RecordBatch::try_new(Arc::clone(&columns), arrays)?))
+        .map_err(|error| unencoded(grain, error))
+}
+
+/// The first instants of the first and the last bucket among the rows, epoch seconds; the first column is the bucket.
+fn buckets(batch: &RecordBatch) -> Option<(i64, i64)> {
+    let times = batch.column(0).as_primitive_opt::<TimestampMicrosecondType>()?;
+    if times.null_count() == times.len() {
+        return None;
+    }
+    Some((min(times)?.div_euclid(MICROS), max(times)?.div_euclid(MICROS)))
+}
+
+fn joined(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
+    }
+}
+
+fn properties() -> WriterProperties {
+    // Nobody prunes by a column of the rollup; a dictionary of users would be thrown away half-way.
+    let plain = |properties: parquet::file::properties::WriterPropertiesBuilder, column: &str| {
+        properties.set_column_dictionary_enabled(ColumnPath::from(column), false)
+    };
+    let properties = writer_properties()
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(256 * 1024));
+    ["user", "bytes_sum"].into_iter().fold(properties, plain).build()
+}
+
+fn unencoded(grain: Grain, error: ParquetError) -> HistoryError {
+    query_fault(grain.name(), &error.into())
+}

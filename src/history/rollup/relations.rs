@@ -1,0 +1,144 @@
+//! What the views read, for one window: `hours`, `places`, `users` and `server_users`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+
+use super::batch::{Batch, Partial, Workshop, piece_of, spawned, sum_up_all};
+use super::cut::{Cut, Seconds};
+use super::grain::Grain;
+use super::hours;
+use super::piece::Piece;
+use super::plan::{EVER, file_may_hold, may_hold};
+use super::refresh::Request;
+use crate::history::HistoryError;
+use crate::history::read_fault::query_fault;
+use crate::history::scan::{self, LeftOut, ScanFile};
+use crate::history::session::Engine;
+use crate::lake::{DataFile, Lake};
+
+/// The tables that the views read.
+#[derive(Debug, Clone)]
+pub(in crate::history) struct Relations {
+    engine: Engine,
+    hours: RecordBatch,
+    files: Vec<(Grain, Vec<ScanFile>)>,
+    /// Events of the window.
+    pub(in crate::history) events: u64,
+}
+
+impl Relations {
+    /// A session in which the views can be computed.
+    pub(in crate::history) fn session(&self) -> Result<SessionContext, HistoryError> {
+        let ctx = self.engine.session();
+        let fault = |error| query_fault("the rollup", &error);
+        let hours = MemTable::try_new(self.hours.schema(), vec![vec![self.hours.clone()]]).map_err(fault)?;
+        ctx.register_table(Grain::Hours.name(), Arc::new(hours))
+            .map_err(fault)?;
+        for (grain, files) in &self.files {
+            scan::register(&ctx, grain.name(), &grain.columns(), files.clone(), &LeftOut::default()).map_err(fault)?;
+        }
+        Ok(ctx)
+    }
+}
+
+/// A rollup that covers a window.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) pieces: &'a [Piece],
+    pub(super) hours: &'a RecordBatch,
+}
+
+/// The relations of a window over a rollup that covers it; events are read where the window cuts an hour.
+pub(super) async fn relations(
+    workshop: &Workshop,
+    request: &Request<'_>,
+    Source {
+        pieces,
+        hours: all_hours,
+    }: Source<'_>,
+    left_out: &HashSet<String>,
+) -> Result<Relations, HistoryError> {
+    let (lake, files, window) = (request.lake, &request.events.files, request.window);
+    let seconds = (window.first_second().max(EVER.0), window.last_second().min(EVER.1));
+    let cut = Cut::of(seconds, |seconds| may_hold(files, seconds));
+    let batches = cut
+        .events
+        .iter()
+        .map(|seconds| cut_batch(lake, files, *seconds, left_out))
+        .collect();
+    let partials = sum_up_all(workshop, batches).await?;
+    let cut_pieces: Vec<Piece> = partials.iter().flat_map(|partial| partial.pieces.clone()).collect();
+    let cut_hours = partials.into_iter().map(|partial: Partial| partial.hours).collect();
+    let cut_hours = hours::combined(workshop, cut_hours, &cut_pieces).await?;
+    let hours = hours::together(&[hours::within(all_hours, cut.hours)?, cut_hours])?;
+
+    let (hour_ranges, day_ranges) = (Vec::from_iter(cut.hours), Vec::from_iter(cut.days));
+    let of_grain = |grain: Grain, ranges: &[Seconds]| -> Vec<ScanFile> {
+        let whole = pieces
+            .iter()
+            .filter(|piece| piece.grain == grain && piece.overlaps(ranges))
+            .map(|piece| piece.scan_within(ranges));
+        let cut = cut_pieces
+            .iter()
+            .filter(|piece| piece.grain == grain && piece.rows > 0)
+            .map(Piece::scan);
+        whole.chain(cut).collect()
+    };
+    let mut relations = vec![(Grain::Places, of_grain(Grain::Places, &hour_ranges))];
+    for grain in [Grain::Users, Grain::ServerUsers] {
+        let mut files = of_grain(grain, &day_ranges);
+        files.extend(beside_days(workshop, grain, pieces, &cut.hours_beside_days()).await?);
+        relations.push((grain, files));
+    }
+    Ok(Relations {
+        engine: workshop.engine.clone(),
+        events: hours::events(&hours),
+        hours,
+        files: relations,
+    })
+}
+
+fn cut_batch(lake: &Lake, files: &[DataFile], seconds: Seconds, left_out: &HashSet<String>) -> Batch {
+    let files = files
+        .iter()
+        .filter(|file| file_may_hold(file, seconds))
+        .map(|file| ScanFile {
+            optional: left_out.contains(file.path.as_ref()),
+            prune: Some(seconds),
+            ..ScanFile::of_lake(lake, file)
+        });
+    Batch {
+        files: files.collect(),
+        first: seconds.0,
+        last: seconds.1,
+    }
+}
+
+/// A day's grain of hours whose days are not wholly inside the window.
+async fn beside_days(
+    workshop: &Workshop,
+    grain: Grain,
+    pieces: &[Piece],
+    hours: &[Seconds],
+) -> Result<Option<ScanFile>, HistoryError> {
+    let files: Vec<ScanFile> = pieces
+        .iter()
+        .filter(|piece| piece.grain == Grain::Detail && piece.overlaps(hours))
+        .map(|piece| piece.scan_within(hours))
+        .collect();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let workshop = workshop.clone();
+    let piece = spawned("the rollup", async move {
+        let ctx = workshop.engine.session();
+        scan::register(&ctx, "rollup", &grain.reads(), files, &workshop.left_out)
+            .map_err(|error| query_fault("the rollup", &error))?;
+        piece_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string()).await
+    });
+    Ok(Some(piece.await?.scan()))
+}

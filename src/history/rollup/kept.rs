@@ -164,7 +164,11 @@ pub(super) async fn keep(
     covers: &Coverage,
 ) -> Result<CommitOutcome, LakeError> {
     if base.beyond_repair {
-        clear(lake).await?;
+        match find(lake).await? {
+            Found::Void { base, .. } if base.beyond_repair => clear(lake).await?,
+            // It was the store that failed, or somebody else has begun it anew.
+            _ => return Ok(CommitOutcome::Conflict),
+        }
     }
     let mut table = match base.table.take() {
         Some(table) => table,

@@ -212,7 +212,12 @@ mod tests {
         let (old, new, merged) = (file("old", 0, 10), file("new", 5, 20), file("merged", 0, 20));
         let covered = covered(EVER.0, EVER.1, &[]);
         for live in [vec![old.clone(), new.clone()], vec![merged]] {
-            let plan = plan(&covered, &changes(std::slice::from_ref(&new), &[]), &live, &window(0, 20));
+            let plan = plan(
+                &covered,
+                &changes(std::slice::from_ref(&new), &[]),
+                &live,
+                &window(0, 20),
+            );
             assert_eq!(added(plan), (vec![(vec!["new".to_owned()], EVER)], EVER));
         }
         let plan = plan(&covered, &Changes::default(), &[old], &window(0, 20));

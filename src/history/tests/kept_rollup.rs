@@ -1,12 +1,11 @@
 //! The rollup that the lake keeps: whatever became of it, the tables are those of the events.
 
 use std::fmt;
-use std::sync::atomic::{AtomicIsize, Ordering};
 
 use chrono::TimeDelta;
 use deltalake_core::kernel::{Add, Remove};
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
@@ -17,6 +16,7 @@ use super::*;
 use crate::history::compute::compute as compute_all;
 use crate::history::rollup::{self, FOLDER, MARK, Request};
 use crate::history::{RollupReport, RollupState};
+use crate::lake::faulty::{self, Fault, Trouble};
 
 /// Computes the tables with what is kept, as a run does, and keeps what is new.
 async fn try_run(
@@ -423,7 +423,7 @@ async fn a_lake_that_cannot_be_written_to_still_gives_its_tables() {
     let folder = tempfile::tempdir().unwrap();
     let (lake, mut all) = lake_of(&folder);
     grow(&lake, &mut all, ten(1)).await;
-    let read_only = faulty(&folder, isize::MAX, true);
+    let read_only = read_only(&folder);
     for _ in 0..2 {
         let report = run_over(&read_only, &all, &two_days()).await;
         assert_eq!(report.state, RollupState::Unkept);
@@ -441,19 +441,24 @@ async fn whatever_request_fails_the_next_run_is_right() {
     grow(&lake, &mut all, ten(1)).await;
     grow(&lake, &mut all, ten(40)).await;
     run_over(&lake, &all, &two_days()).await;
-    let mut faults = 0;
+    let mut faults = 0_usize;
     loop {
         // Each failing run has something new to add.
-        grow(&lake, &mut all, ten(faults % 5).split_off(9)).await;
+        grow(&lake, &mut all, ten((faults % 5) as i64).split_off(9)).await;
         let expected = texts(&computed(&all).await.unwrap());
-        let failing = faulty(&folder, faults as isize, false);
+        let trouble = if faults.is_multiple_of(2) {
+            Trouble::Refused
+        } else {
+            Trouble::AnswerLost
+        };
+        let failing = faulty::lake(folder.path(), Fault::at(faults, trouble));
         if let Ok((tables, report, _)) = try_run(&failing, &two_days(), false, false).await {
             assert_eq!(tables, expected, "request {faults} failed");
             if report.state == RollupState::Refreshed {
                 break;
             }
         }
-        if faults % 4 == 0 {
+        if faults.is_multiple_of(4) {
             run_over(&lake, &all, &two_days()).await;
         }
         faults += 1;
@@ -486,7 +491,7 @@ async fn runs_at_the_same_time_do_each_other_no_harm() {
 enum Happening {
     Archive(Vec<Event>),
     Run { window: Window, full: bool },
-    FailingRun { request: isize },
+    FailingRun { request: usize },
     Damage(prop::sample::Index),
 }
 
@@ -497,7 +502,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     let happening = prop_oneof![
         4 => events().prop_map(Happening::Archive),
         4 => (window, prop::bool::weighted(0.1)).prop_map(|(window, full)| Happening::Run { window, full }),
-        1 => (0..40_isize).prop_map(|request| Happening::FailingRun { request }),
+        1 => (0..40_usize).prop_map(|request| Happening::FailingRun { request }),
         1 => any::<prop::sample::Index>().prop_map(Happening::Damage),
     ];
     prop::collection::vec(happening, 1..9)
@@ -521,7 +526,8 @@ proptest! {
                         assert_eq!(tables, texts(&computed_within(&all, &window).await.unwrap()));
                     }
                     Happening::FailingRun { request } => {
-                        let _ = try_run(&faulty(&folder, request, false), &two_days(), false, false).await;
+                        let failing = faulty::lake(folder.path(), Fault::at(request, Trouble::AnswerLost));
+                        let _ = try_run(&failing, &two_days(), false, false).await;
                     }
                     Happening::Damage(index) => {
                         let files = kept_files(&lake).await;
@@ -537,95 +543,61 @@ proptest! {
     }
 }
 
-/// A lake whose store fails on the request of this number, or on all that write.
-fn faulty(folder: &tempfile::TempDir, request: isize, read_only: bool) -> Lake {
-    Lake::open_through(&settings_of(folder), |inner| {
-        Arc::new(FaultyStore {
-            inner,
-            left: AtomicIsize::new(request),
-            read_only,
-        })
-    })
-    .unwrap()
+/// A lake whose store refuses whatever writes.
+fn read_only(folder: &tempfile::TempDir) -> Lake {
+    Lake::open_through(&settings_of(folder), |inner| Arc::new(ReadOnlyStore(inner))).unwrap()
 }
 
 #[derive(Debug)]
-struct FaultyStore {
-    inner: Arc<dyn ObjectStore>,
-    left: AtomicIsize,
-    read_only: bool,
-}
+struct ReadOnlyStore(Arc<dyn ObjectStore>);
 
-impl FaultyStore {
-    fn fault(&self) -> Option<object_store::Error> {
-        (self.left.fetch_sub(1, Ordering::SeqCst) == 0).then(|| object_store::Error::Generic {
-            store: "faulty",
-            source: "it fails".into(),
-        })
-    }
-
-    fn refusal(&self, location: &Path) -> Option<object_store::Error> {
-        self.read_only.then(|| object_store::Error::PermissionDenied {
-            path: location.to_string(),
-            source: "nothing is written here".into(),
-        })
+fn refusal(location: &Path) -> object_store::Error {
+    object_store::Error::PermissionDenied {
+        path: location.to_string(),
+        source: "nothing is written here".into(),
     }
 }
 
-impl fmt::Display for FaultyStore {
+impl fmt::Display for ReadOnlyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faulty {}", self.inner)
+        write!(f, "read-only {}", self.0)
     }
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        match self.refusal(location).or_else(|| self.fault()) {
-            Some(error) => Err(error),
-            None => self.inner.put_opts(location, payload, options).await,
-        }
+impl ObjectStore for ReadOnlyStore {
+    async fn put_opts(&self, location: &Path, _: PutPayload, _: PutOptions) -> object_store::Result<PutResult> {
+        Err(refusal(location))
     }
 
     async fn put_multipart_opts(
         &self,
         location: &Path,
-        options: PutMultipartOptions,
+        _: PutMultipartOptions,
     ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
+        Err(refusal(location))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        match self.fault() {
-            Some(error) => Err(error),
-            None => self.inner.get_opts(location, options).await,
-        }
+        self.0.get_opts(location, options).await
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, object_store::Result<Path>>,
     ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(locations)
+        locations.map(|location| Err(refusal(&location?))).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        match self.fault() {
-            Some(error) => async { Err(error) }.into_stream().boxed(),
-            None => self.inner.list(prefix),
-        }
+        self.0.list(prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
+        self.0.list_with_delimiter(prefix).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
+    async fn copy_opts(&self, _: &Path, to: &Path, _: CopyOptions) -> object_store::Result<()> {
+        Err(refusal(to))
     }
 }

@@ -13,6 +13,16 @@ macro_rules! steps {
             /// All of them.
             pub const ALL: &[Step] = &[$(Step::$step,)*];
 
+            /// Those that only a replay of the quarantine passes.
+            pub const OF_REPLAYS: &[Step] = &[
+                Step::BeforeReplayFile,
+                Step::AfterReplayFile,
+                Step::BeforeReplayCommit,
+                Step::AfterReplayCommit,
+                Step::BeforeReplayVoid,
+                Step::AfterReplayVoid,
+            ];
+
             /// The name by which it is told.
             pub fn name(self) -> &'static str {
                 match self { $(Step::$step => $name,)* }
@@ -52,6 +62,18 @@ steps! {
     BeforeSweep = "before_sweep",
     /// It is deleted.
     AfterSweep = "after_sweep",
+    /// A file of replayed rows is about to be put.
+    BeforeReplayFile = "before_replay_file",
+    /// It is in the store, and no commit names it.
+    AfterReplayFile = "after_replay_file",
+    /// The commit of replayed rows is about to be put.
+    BeforeReplayCommit = "before_replay_commit",
+    /// It has landed; nobody has been told.
+    AfterReplayCommit = "after_replay_commit",
+    /// The count of replays is about to be moved on, so that no commit can name a file that one has left.
+    BeforeReplayVoid = "before_replay_void",
+    /// It has moved.
+    AfterReplayVoid = "after_replay_void",
     /// The group's offsets are about to be told.
     BeforeGroupOffsets = "before_group_offsets",
     /// They are on their way.

@@ -62,10 +62,13 @@ pub async fn sweep(
 /// so. Whoever was first may have been the replay itself, which has named its files then.
 async fn make_void(events: &mut TableWriter, marks: &[(String, i64)]) -> Result<bool, ArchiveError> {
     let next = marks.iter().map(|(id, mark)| (id.clone(), mark + 1)).collect();
-    Ok(matches!(
-        events.commit(Vec::new(), next, append()).await?,
-        CommitOutcome::Committed(_)
-    ))
+    fail_point::reached(Step::BeforeReplayVoid);
+    let outcome = events.commit(Vec::new(), next, append()).await?;
+    let is_void = matches!(outcome, CommitOutcome::Committed(_));
+    if is_void {
+        fail_point::reached(Step::AfterReplayVoid);
+    }
+    Ok(is_void)
 }
 
 async fn candidates(lake: &Lake, topic: Option<&str>) -> Result<Vec<Candidate>, ArchiveError> {

@@ -197,15 +197,23 @@ fn text(listing: &Listing, place: &str) -> String {
     if listing.messages == 0 {
         return format!("Nothing is in quarantine at {place} that was asked for; it is at version {version}.");
     }
+    let are = if listing.messages == 1 { "is" } else { "are" };
     let mut lines = vec![format!(
-        "{} messages are in quarantine at {place}{}.",
-        grouped(listing.messages),
+        "{} {are} in quarantine at {place}{}.",
+        messages(listing.messages),
         replayed(listing.replayed)
     )];
     for reason in &listing.reasons {
         lines.extend(reason_lines(reason));
     }
     lines.join("\n")
+}
+
+fn messages(count: u64) -> String {
+    match count {
+        1 => "1 message".to_owned(),
+        _ => format!("{} messages", grouped(count)),
+    }
 }
 
 fn replayed(count: u64) -> String {
@@ -219,9 +227,9 @@ fn reason_lines(reason: &ReasonListing) -> Vec<String> {
     let mut lines = vec![
         String::new(),
         format!(
-            "{}: {} messages{}, {}",
+            "{}: {}{}, {}",
             reason.reason,
-            grouped(reason.messages),
+            messages(reason.messages),
             replayed(reason.replayed),
             match (reason.first, reason.last) {
                 (Some(first), Some(last)) if first != last => format!("from {} to {}", time(first), time(last)),

@@ -16,7 +16,11 @@ const PARTITIONS: i32 = 2;
 
 #[test]
 fn killed_at_any_step_each_message_is_there_once() {
-    parallel::each(Step::ALL.to_vec(), 4, |step| {
+    let steps = Step::ALL
+        .iter()
+        .copied()
+        .filter(|step| !Step::OF_REPLAYS.contains(step));
+    parallel::each(steps.collect(), 4, |step| {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(kill_at(step));
     });

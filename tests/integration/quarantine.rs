@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use lakebed::fail_point::Step;
 use serde_json::{Value, json};
 
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{bucket_lake, committed_rows, copy, eventually, places, replayed};
 use crate::support::program::{archive, ended, json as json_of, lakebed, refuses, run, signal, start, with_store};
-use crate::support::python;
+use crate::support::{parallel, python};
 
 const DAY: u64 = 1_767_225_600;
 
@@ -255,6 +256,57 @@ async fn killed_at_random_beside_an_archiver_each_message_becomes_a_row_once() {
     let report = verified(lake.path());
     assert_eq!((sum(&report, "rows"), sum(&report, "replayed")), (9000, 3000));
     assert_eq!(report["uncommitted"], json!([]));
+}
+
+#[cfg(debug_assertions)] // A release build has no such steps.
+#[tokio::test]
+async fn killed_at_any_step_of_a_replay_each_message_becomes_a_row_once() {
+    let topic = Topic::new(1).await;
+    let lake = tempfile::tempdir().expect("a folder");
+    topic.send((0..40).map(milliseconds).chain((40..60).map(event)));
+    run(archive(&topic.name, lake.path().to_str().expect("UTF-8")).arg("--until-end"));
+    let steps: Vec<Step> = Step::OF_REPLAYS
+        .iter()
+        .copied()
+        .chain([Step::BeforeSweep, Step::AfterSweep])
+        .collect();
+    parallel::each(steps, 2, |step| {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(lake.path(), folder.path());
+        let is_killed = |step: Step, nth: u32| {
+            let mut command = quarantine(folder.path().to_str().expect("UTF-8"), &["replay"]);
+            command
+                .args(["--assume", "timestamp-unit=milliseconds"])
+                .env("BATCH_SIZE", "15")
+                .env("LAKEBED_KILL_AT", format!("{}:{nth}", step.name()));
+            command.output().expect("it starts").status.code().is_none()
+        };
+        // So that there is a file to be rid of.
+        assert!(is_killed(Step::AfterReplayFile, 1));
+        assert!(is_killed(step, 1), "not killed at {}", step.name());
+        is_killed(step, 2);
+        let last = replay(folder.path(), &["--assume", "timestamp-unit=milliseconds"]);
+        assert_eq!(
+            (&last["messages"], &last["left"]),
+            (&json!(40), &json!(0)),
+            "{}",
+            step.name()
+        );
+        let held = replayed(folder.path());
+        assert_eq!(
+            (held.rows, held.quarantined.len()),
+            (places(1, 60), 40),
+            "{}",
+            step.name()
+        );
+        let report = verified(folder.path());
+        assert_eq!(
+            (sum(&report, "replayed"), &report["uncommitted"]),
+            (40, &json!([])),
+            "{}",
+            step.name()
+        );
+    });
 }
 
 #[tokio::test]

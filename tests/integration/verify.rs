@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::copy;
 use crate::support::program::{archive, lakebed, refuses, run};
-use crate::support::{python, service};
+use crate::support::{parallel, python, service};
 
 #[tokio::test]
 async fn a_whole_lake_is_verified_also_where_flushes_left_no_rows() {
@@ -40,6 +40,7 @@ async fn a_whole_lake_is_verified_also_where_flushes_left_no_rows() {
 }
 
 /// What a damage is found as: by the records alone, and by every row; and where, as far as one place is meant.
+#[derive(Debug, Clone, Copy)]
 struct Found {
     damage: &'static str,
     by_records: &'static [&'static str],
@@ -48,6 +49,7 @@ struct Found {
 }
 
 /// What a finding must name.
+#[derive(Debug, Clone, Copy)]
 enum Names {
     File,
     QuarantineFile,
@@ -161,46 +163,47 @@ async fn each_damage_is_found_and_named() {
         archive_all(&topic, lake.path());
     }
     assert_eq!(verify(lake.path(), true).1, Some(0));
-    for Found {
+    parallel::each(DAMAGES.to_vec(), 2, |found| found_and_named(&found, lake.path()));
+}
+
+fn found_and_named(
+    Found {
         damage,
         by_records,
         deep,
         names,
-    } in DAMAGES
-    {
-        let copy = copy_of(lake.path());
-        let done = python::run("damage.py", &[copy.path().to_str().expect("UTF-8"), damage]);
-        for (is_deep, expected) in [(false, by_records), (true, deep)] {
-            let (report, code) = verify(copy.path(), is_deep);
-            let code_of_findings = if expected.is_empty() { 0 } else { 12 };
-            assert_eq!(code, Some(code_of_findings), "{damage}: {report}");
-            let findings = report["findings"].as_array().expect("findings");
-            for kind in expected {
-                assert!(
-                    findings.iter().any(|finding| finding["finding"] == *kind),
-                    "{damage}: {report}"
-                );
-            }
-            if !is_deep && expected.is_empty() {
-                continue;
-            }
-            let text = report["findings"].to_string();
-            let named = match names {
-                Names::File => text.contains(done["file"].as_str().expect("a file")),
-                Names::QuarantineFile => text.contains(done["quarantine_file"].as_str().expect("a file")),
-                Names::Offset => text.contains(&format!("[{0},{0}]", done["offset"])),
-                Names::Nothing => true,
-            };
-            assert!(named, "{damage}, {done}: {report}");
-            let shown = lakebed(&["verify", "--no-broker"])
-                .args(is_deep.then_some("--deep"))
-                .env("DATA_LAKE_PATH", copy.path())
-                .output()
-                .expect("the program starts");
-            let shown = String::from_utf8(shown.stdout).expect("UTF-8");
-            assert!(shown.contains("not as"), "{damage}: {shown}");
+    }: &Found,
+    lake: &Path,
+) {
+    let copy = copy_of(lake);
+    let done = python::run("damage.py", &[copy.path().to_str().expect("UTF-8"), damage]);
+    for (is_deep, expected) in [(false, by_records), (true, deep)] {
+        let (report, code) = verify(copy.path(), is_deep);
+        let code_of_findings = if expected.is_empty() { 0 } else { 12 };
+        assert_eq!(code, Some(code_of_findings), "{damage}: {report}");
+        let findings = report["findings"].as_array().expect("findings");
+        for kind in *expected {
+            assert!(
+                findings.iter().any(|finding| finding["finding"] == *kind),
+                "{damage}: {report}"
+            );
         }
+        let text = report["findings"].to_string();
+        let named = match names {
+            _ if expected.is_empty() => true,
+            Names::File => text.contains(done["file"].as_str().expect("a file")),
+            Names::QuarantineFile => text.contains(done["quarantine_file"].as_str().expect("a file")),
+            Names::Offset => text.contains(&format!("[{0},{0}]", done["offset"])),
+            Names::Nothing => true,
+        };
+        assert!(named, "{damage}, {done}: {report}");
     }
+    let mut shown = lakebed(&["verify", "--no-broker", "--deep"]);
+    let shown = shown
+        .env("DATA_LAKE_PATH", copy.path())
+        .output()
+        .expect("the program starts");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("not as"), "{damage}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use crate::archive::ledger::{REPLAY_ID, Replay, hours_tag};
 use crate::archive::{ArchiveError, columns, month, sweep, writer};
 use crate::error::{HasKind, Kind};
 use crate::event::{EventSchema, OFFSET, PARTITION, conform};
+use crate::fail_point::{self, Step};
 use crate::lake::commit::append;
 use crate::lake::{CommitOutcome, Lake, RAW_EVENTS, TableWriter, datafile};
 
@@ -208,7 +209,9 @@ impl Committer {
                 let replay = record(&topic.topic, &rows, self.sequence)?;
                 let tags = vec![replay.tag(), hours_tag(&rows)];
                 let file = writer::new_file(month, rows, tags, Utc::now());
+                fail_point::reached(Step::BeforeReplayFile);
                 written.adds.push(datafile::write(&self.lake, RAW_EVENTS, file).await?);
+                fail_point::reached(Step::AfterReplayFile);
                 written.replays.push(replay);
             }
         }
@@ -229,7 +232,12 @@ impl Committer {
         }
         actions.extend(written.adds.iter().cloned().map(Action::Add));
         let mark = (REPLAY_ID.to_owned(), self.sequence + 1);
-        Ok(self.events.commit(actions, vec![mark], append()).await?)
+        fail_point::reached(Step::BeforeReplayCommit);
+        let outcome = self.events.commit(actions, vec![mark], append()).await?;
+        if let CommitOutcome::Committed(_) = outcome {
+            fail_point::reached(Step::AfterReplayCommit);
+        }
+        Ok(outcome)
     }
 
     fn without_replayed(&self, batch: Batch, left_out: &mut Places) -> Result<Batch, ArchiveError> {

@@ -209,7 +209,7 @@ pub enum ArchiveError {
     },
     /// The archiver had to stop before all that it had read was in the lake.
     #[error(
-        "stopped with {messages} messages read and not archived, since the lake took nothing for {seconds} s; they are still in Kafka, and the next start reads them again"
+        "stopped with {messages} messages read and not archived: within {seconds} s the lake did not take them, or Kafka did not say that their topic is still the same; they are still in Kafka, and the next start reads them again"
     )]
     Unflushed {
         /// How many.

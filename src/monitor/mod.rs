@@ -1,6 +1,6 @@
 //! Metrics and health: what an archiver does, over HTTP, for Prometheus and for whoever restarts processes.
 //!
-//! Like a log, this stands below everything else: the archiver says what happens by one call each ([`archiver`]), and
+//! Like a log, this stands below everything else: the archiver says what happens by one call each ([`archiver()`]), and
 //! nothing here knows who listens. [`serve_archiver`] serves it where METRICS_LISTEN asks for it. Counting costs the archiver
 //! a few atomic additions a flush or a burst of messages, never one a message.
 //!

@@ -188,6 +188,9 @@ impl Place<'_> {
             .env("KAFKA_SESSION_TIMEOUT_MS", self.schedule.session_ms.to_string())
             .env("BATCH_SIZE", self.schedule.batch_sizes[number].to_string())
             .env("MEMORY_BUDGET_MB", "128");
+        if self.schedule.eager {
+            command.env("KAFKA_PARTITION_ASSIGNMENT_STRATEGY", "range");
+        }
         if self.schedule.static_members {
             command.env("KAFKA_GROUP_INSTANCE_ID", format!("member-{number}"));
         }

@@ -13,6 +13,8 @@ pub struct Schedule {
     pub session_ms: u64,
     /// Whether members keep their names over restarts.
     pub static_members: bool,
+    /// Whether the group takes all partitions from all members at each change, and not only those that move.
+    pub eager: bool,
     /// Whether the first member reaches Kafka by another way than the others, and so goes on where these are cut off.
     pub first_is_direct: bool,
     /// A flush's messages, of each member.
@@ -73,6 +75,7 @@ impl Schedule {
             partitions: 1 + draw.below(5) as i32,
             session_ms: 1_000 + draw.below(1_500),
             static_members: draw.percent(30),
+            eager: seed % 3 == 1,
             first_is_direct: draw.percent(60),
             batch_sizes: (0..members)
                 .map(|_| match draw.percent(40) {

@@ -61,8 +61,11 @@ def event(number):
     )
 
 
+# Held for as long as its answers are waited for.
+admin = AdminClient({"bootstrap.servers": brokers})
+
+
 def produce():
-    admin = AdminClient({"bootstrap.servers": brokers})
     for made in admin.create_topics([NewTopic(topic, options.partitions, 1)]).values():
         made.result()
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
@@ -125,4 +128,4 @@ print(f"{'':22}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'CPU of lakebed':>17}{'wa
 ours = figures["lakebed archive"]
 for name, (cpu, wall, memory) in figures.items():
     print(f"{name:22}{cpu:9.2f}{wall:9.2f}{memory:9.0f}{ours[0] / cpu:16.2f}x{ours[1] / wall:16.2f}x")
-AdminClient({"bootstrap.servers": brokers}).delete_topics([topic])[topic].result()
+admin.delete_topics([topic])[topic].result()

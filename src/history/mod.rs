@@ -5,6 +5,7 @@
 //! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step.
 
 mod compute;
+mod presence;
 pub mod publish;
 mod read_fault;
 pub mod rollup;

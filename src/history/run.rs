@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::compute::compute;
+use super::presence::lost_file;
 use super::publish::Target;
 use super::publish::postgres::CONNECT;
 use super::rollup::{self, Request, RollupState};
@@ -105,9 +106,11 @@ async fn attempt(
         window,
         skip_corrupt: settings.skip_corrupt,
     };
-    let found = match events.version {
-        Some(_) => Ok(found),
-        None => Err("the lake has no log that says what is new".to_owned()),
+    let found = match (events.version, lost_file(lake, &events, window).await?) {
+        (None, _) => Err("the lake has no log that says what is new".to_owned()),
+        (Some(_), None) => Ok(found),
+        (Some(_), Some(_)) if settings.skip_corrupt => Err("a file that it may cover was lost".to_owned()),
+        (Some(_), Some(lost)) => return Err(lost),
     };
     let computed = compute(request, found, settings.full, progress).await?;
     report.computed(&computed);

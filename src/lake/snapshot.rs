@@ -45,6 +45,13 @@ pub struct DataFile {
     pub tags: BTreeMap<String, String>,
 }
 
+impl DataFile {
+    /// Whether the file may have a row whose `timestamp` lies in these seconds, both included.
+    pub fn may_hold(&self, (first, last): (i64, i64)) -> bool {
+        self.rows != Some(0) && self.timestamps.is_none_or(|(low, high)| low <= last && first <= high)
+    }
+}
+
 /// Which version of a table to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {

@@ -369,6 +369,15 @@ async fn a_damaged_lake_is_told_by_the_file_and_works_again_once_that_is_mended(
     refuses(&mut process(text(lake)), 1, &[name]);
     std::fs::write(&file, &whole).expect("a file");
     run(&mut process(text(lake)));
+    // What an earlier run has summed up is missed all the same.
+    std::fs::write(&file, &whole[..whole.len() / 2]).expect("a file");
+    refuses(&mut process(text(lake)), 1, &[name, "bytes"]);
+    let skipped = run(process(text(lake)).arg("--skip-corrupt"));
+    assert!(skipped.contains(name), "{skipped}");
+    std::fs::remove_file(&file).expect("removed");
+    refuses(&mut process(text(lake)), 1, &[name, "not there"]);
+    std::fs::write(&file, &whole).expect("a file");
+    run(&mut process(text(lake)));
 
     let (commit, aside) = (
         lake.join("raw_events/_delta_log/00000000000000000001.json"),

@@ -119,11 +119,7 @@ pub(super) fn reach((first, last): Seconds, files: &[DataFile]) -> Seconds {
 
 /// The work on those of the files that may have events in these seconds.
 pub(super) fn work_on(files: &[DataFile], seconds: Seconds) -> Work {
-    let files = files
-        .iter()
-        .filter(|file| file_may_hold(file, seconds))
-        .cloned()
-        .collect();
+    let files = files.iter().filter(|file| file.may_hold(seconds)).cloned().collect();
     Work {
         files,
         seconds,
@@ -140,12 +136,7 @@ fn extension(files: &[DataFile], seconds: Seconds) -> Work {
 
 /// Whether any of the files may have an event in these seconds.
 pub(super) fn may_hold(files: &[DataFile], seconds: Seconds) -> bool {
-    files.iter().any(|file| file_may_hold(file, seconds))
-}
-
-/// Whether a file may have an event in these seconds.
-pub(super) fn file_may_hold(file: &DataFile, (first, last): Seconds) -> bool {
-    file.rows != Some(0) && file.timestamps.is_none_or(|(low, high)| low <= last && first <= high)
+    files.iter().any(|file| file.may_hold(seconds))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::hours;
 use super::kept::{self, Base, Found, Kept};
 use super::merge;
 use super::piece::{Piece, PieceWriter};
-use super::plan::{Coverage, Plan, Work, file_may_hold, hours_of, plan, reach, work_on};
+use super::plan::{Coverage, Plan, Work, hours_of, plan, reach, work_on};
 use super::relations::{Relations, Source, relations};
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, ScanFile};
@@ -78,7 +78,7 @@ impl Request<'_> {
     /// A file outside the window is not missed by it.
     fn optional(&self, file: &DataFile) -> bool {
         let window = (self.window.first_second(), self.window.last_second());
-        self.skip_corrupt || !file_may_hold(file, window)
+        self.skip_corrupt || !file.may_hold(window)
     }
 
     fn batches(&self, work: &[Work]) -> Vec<Batch> {
@@ -342,7 +342,7 @@ impl Computed {
         replaces: bool,
     ) -> Result<Summed, HistoryError> {
         let window = (request.window.first_second(), request.window.last_second());
-        let of_window = request.events.files.iter().filter(|file| file_may_hold(file, window));
+        let of_window = request.events.files.iter().filter(|file| file.may_hold(window));
         let missed = of_window
             .map(|file| file.path.to_string())
             .filter(|file| self.left_out.contains(file));

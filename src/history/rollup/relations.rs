@@ -12,7 +12,7 @@ use super::cut::{Cut, Seconds};
 use super::grain::Grain;
 use super::hours;
 use super::piece::Piece;
-use super::plan::{EVER, file_may_hold, may_hold};
+use super::plan::{EVER, may_hold};
 use super::refresh::Request;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -103,14 +103,11 @@ pub(super) async fn relations(
 }
 
 fn cut_batch(lake: &Lake, files: &[DataFile], seconds: Seconds, left_out: &HashSet<String>) -> Batch {
-    let files = files
-        .iter()
-        .filter(|file| file_may_hold(file, seconds))
-        .map(|file| ScanFile {
-            optional: left_out.contains(file.path.as_ref()),
-            prune: Some(seconds),
-            ..ScanFile::of_lake(lake, file)
-        });
+    let files = files.iter().filter(|file| file.may_hold(seconds)).map(|file| ScanFile {
+        optional: left_out.contains(file.path.as_ref()),
+        prune: Some(seconds),
+        ..ScanFile::of_lake(lake, file)
+    });
     Batch {
         files: files.collect(),
         first: seconds.0,

@@ -17,3 +17,4 @@ pub mod quality;
 pub mod quarantine;
 pub mod query;
 pub mod retry;
+pub mod schedule;

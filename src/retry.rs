@@ -25,10 +25,22 @@ impl Patience {
         Patience { what, waits }
     }
 
+    /// Patience for something that is tried so many times more, seconds apart at first.
+    pub fn of(what: &'static str, times: u32) -> Patience {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_secs(1))
+            .with_max_delay(Duration::from_secs(60))
+            .with_jitter()
+            .with_max_times(usize::try_from(times).unwrap_or(usize::MAX))
+            .build();
+        Patience { what, waits }
+    }
+
     /// How long to wait before the next try.
     ///
     /// # Errors
-    /// The failure itself, where its kind is not [`Kind::Retry`]: waiting does not mend it.
+    /// The failure itself, where its kind is not [`Kind::Retry`], so that waiting does not mend it, or where it was tried
+    /// often enough.
     pub fn wait_after<E: HasKind + Display>(&mut self, failure: E) -> Result<Duration, E> {
         match self.waits.next() {
             Some(wait) if failure.kind() == Kind::Retry => Ok(wait),

@@ -8,6 +8,7 @@ use crate::config::file::SettingsFile;
 use crate::config::report::{self, Setting};
 use crate::config::{
     ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, MonitorSettings, PostgresSettings,
+    ScheduleSettings,
 };
 
 /// Show the settings in force and where each came from, secrets masked
@@ -29,6 +30,8 @@ pub struct ConfigCommand {
     lake: LakeSettings,
     #[command(flatten)]
     history: HistorySettings,
+    #[command(flatten)]
+    schedule: ScheduleSettings,
     #[command(flatten)]
     postgres: PostgresSettings,
 }

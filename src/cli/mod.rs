@@ -1,6 +1,7 @@
 //! Commands and their flags; each command's file says what it takes and what it prints.
 
 mod archive;
+mod check;
 mod config;
 mod demo;
 mod kind;
@@ -73,11 +74,13 @@ enum Command {
     Demo(demo::DemoCommand),
     Produce(produce::ProduceCommand),
     Archive(archive::ArchiveCommand),
-    Process(process::ProcessCommand),
+    // Boxed for the size of its settings, and `config` for that of all.
+    Process(Box<process::ProcessCommand>),
+    Check(check::CheckCommand),
     Query(query::QueryCommand),
     Verify(verify::VerifyCommand),
     Quarantine(quarantine::QuarantineCommand),
-    Config(config::ConfigCommand),
+    Config(Box<config::ConfigCommand>),
 }
 
 impl Cli {
@@ -109,6 +112,7 @@ impl Cli {
             Command::Produce(command) => command.run().await,
             Command::Archive(command) => command.run().await,
             Command::Process(command) => command.run(matches).await,
+            Command::Check(command) => return command.run().await,
             Command::Query(command) => command.run().await,
             Command::Verify(command) => return command.run().await,
             Command::Quarantine(command) => command.run().await,

@@ -1,52 +1,99 @@
 //! `lakebed process`
 
-use chrono::Utc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use super::{Format, output};
-use crate::config::{HistorySettings, LakeSettings, PostgresSettings, SettingsError};
-use crate::history::{self, Outcome, RunReport, Step};
+use super::{Format, output, stop};
+use crate::config::{
+    HistorySettings, LakeSettings, MonitorSettings, PostgresSettings, ScheduleSettings, SettingsError,
+};
+use crate::history::{Outcome, RunReport, Step};
 use crate::lake::Lake;
+use crate::monitor;
+use crate::schedule::{self, Job, Plan};
 
-/// Compute the five history tables from the lake and publish them, once
+/// Compute the five history tables from the lake and publish them, once or again and again
 ///
 /// They go to PostgreSQL where POSTGRES_HOST is set, else into the lake. All five, and the row that describes the run
 /// in lakebed_runs, become visible in one step.
+///
+/// One run is at work at a time, whichever process and machine it is of: a run that happens once waits for another's
+/// end, ten minutes or --timeout at most, and under --every and --cron that time is left out. Under these two the
+/// window moves with the clock, or begins at --from; a run that fails is said, and the next one comes; SIGUSR1, or POST
+/// /run on the port of METRICS_LISTEN, asks for a run now and leaves the next time as it is; SIGTERM and SIGINT end a
+/// run that does not publish yet, and exit 0.
 #[derive(Debug, Args)]
 pub struct ProcessCommand {
-    /// What to print at the end
+    /// What to print at the end of a run; under --every and --cron, json is one object a line, and text goes to the log
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     format: Format,
 
     #[command(flatten)]
     history: HistorySettings,
     #[command(flatten)]
+    schedule: ScheduleSettings,
+    #[command(flatten)]
     lake: LakeSettings,
     #[command(flatten)]
     postgres: PostgresSettings,
+    #[command(flatten)]
+    monitor: MonitorSettings,
 }
 
 impl ProcessCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// [`history::HistoryError`], and [`crate::lake::LakeError`] where the lake cannot be opened.
+    /// [`crate::history::HistoryError`], [`crate::lake::LakeError`] where the lake cannot be opened, and
+    /// [`monitor::MonitorError`] where the port for metrics is taken.
     pub async fn run(self, matches: &ArgMatches) -> anyhow::Result<()> {
-        let days = matches
-            .subcommand_matches("process")
-            .and_then(|given| given.value_source("days"));
-        if self.history.from.is_some() && days == Some(ValueSource::CommandLine) {
-            return Err(SettingsError::Value {
-                name: "--days",
-                reason: "--from says where the window begins; leave one of the two out".to_owned(),
-            }
-            .into());
-        }
+        self.check(matches)?;
+        let stop = stop::between_steps()?;
         let lake = Lake::open(&self.lake)?;
-        let now = self.history.now.unwrap_or_else(Utc::now);
-        let report = history::run(&self.history, &lake, Some(&self.postgres), now, &log).await?;
-        output::print(self.format, &report, text)
+        let job = Job {
+            settings: &self.history,
+            lake: &lake,
+            postgres: &self.postgres,
+            retries: self.schedule.retries,
+            timeout: self.schedule.timeout,
+        };
+        let Some(plan) = Plan::of(&self.schedule)? else {
+            let report = schedule::once(&job, &stop, &log).await?;
+            return output::print(self.format, &report, text);
+        };
+        let trigger = stop::trigger()?;
+        monitor::serve_processor(&self.monitor, trigger.clone())?;
+        let print = |report: &RunReport| match self.format {
+            Format::Text => Ok(()),
+            Format::Json => output::print(self.format, report, text),
+        };
+        schedule::repeat(&job, &plan, &stop, &trigger, &log, print).await
+    }
+
+    /// Refuses settings that contradict each other.
+    fn check(&self, matches: &ArgMatches) -> Result<(), SettingsError> {
+        let given = matches.subcommand_matches("process");
+        let days = given.and_then(|given| given.value_source("days"));
+        let refused = |name, reason: &str| {
+            Err(SettingsError::Value {
+                name,
+                reason: reason.to_owned(),
+            })
+        };
+        if self.history.from.is_some() && days == Some(ValueSource::CommandLine) {
+            return refused(
+                "--days",
+                "--from says where the window begins; leave one of the two out",
+            );
+        }
+        let repeats = self.schedule.every.is_some() || self.schedule.cron.is_some();
+        if self.history.now.is_some() && repeats {
+            return refused(
+                "--now",
+                "a clock that stands still and runs that come again do not go together; leave out --now, or --every and --cron",
+            );
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 //! as not set, as it does for the tools that pass such variables on.
 
 pub mod archive;
+pub mod duration;
 pub mod file;
 pub mod history;
 pub mod kafka;
@@ -13,6 +14,7 @@ pub mod lake;
 pub mod monitor;
 pub mod postgres;
 pub mod report;
+pub mod schedule;
 mod secret;
 
 pub use archive::ArchiveSettings;
@@ -21,6 +23,7 @@ pub use kafka::{ConsumerSettings, KafkaSettings};
 pub use lake::LakeSettings;
 pub use monitor::MonitorSettings;
 pub use postgres::PostgresSettings;
+pub use schedule::ScheduleSettings;
 pub use secret::Secret;
 
 use crate::error::{HasKind, Kind};

@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-/// The port for metrics and health, and when an archiver counts as unhealthy.
+/// The port for metrics and health, and when a process counts as unhealthy.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Watch")]
 pub struct MonitorSettings {
-    /// Serve /metrics (Prometheus) and /healthz here: a port of the loopback interface, or an address and a port;
+    /// Serve /metrics (Prometheus) and /healthz here, of archive and of process --every and --cron: a port of the loopback interface, or an address and a port;
     /// without it, nothing listens
     #[arg(long = "metrics-listen", env = "METRICS_LISTEN", value_name = "[ADDRESS:]PORT")]
     pub listen: Option<Listen>,
 
-    /// /healthz answers 503 once messages have waited without a commit for this many seconds beyond TIMEOUT_SEC
+    /// /healthz answers 503 once messages have waited without a commit for this many seconds beyond TIMEOUT_SEC, or a
+    /// run of process --every or --cron has been due for so long
     #[arg(long, env = "UNHEALTHY_AFTER_SEC", default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400), value_name = "SECONDS")]
     pub unhealthy_after_sec: u32,
 }
 
 impl MonitorSettings {
-    /// How long messages may wait without a commit beyond what a flush waits of right.
+    /// How long messages may wait without a commit beyond what a flush waits of right, and a run that is due.
     pub fn unhealthy_after(&self) -> Duration {
         Duration::from_secs(u64::from(self.unhealthy_after_sec))
     }

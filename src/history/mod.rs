@@ -5,6 +5,9 @@
 //! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step.
 
 mod compute;
+mod interruption;
+pub mod lease;
+pub mod news;
 mod presence;
 pub mod publish;
 mod read_fault;
@@ -21,11 +24,12 @@ mod tests;
 pub mod window;
 
 pub use compute::compute_tables;
+pub use interruption::{Interruption, Phase};
 pub use publish::lake::{read_published, read_published_tables};
 pub use publish::postgres::read_published_in_postgres;
 pub(crate) use read_fault::query_fault;
 pub use rollup::{RollupReport, RollupState};
-pub use run::{Step, run};
+pub use run::{Step, run, run_until};
 pub use runs::{Outcome, RunReport};
 pub use session::session;
 pub use snapshot_table::register_table;
@@ -161,6 +165,26 @@ pub enum HistoryError {
         /// The last attempt's error.
         reason: String,
     },
+    /// The run was ended before it had published.
+    #[error("the run {why} {during}; nothing was published{}", .why.help())]
+    Interrupted {
+        /// Who ended it.
+        why: Interruption,
+        /// What it was about.
+        during: Phase,
+    },
+    /// Another run is at work.
+    #[error(
+        "another run publishes into {place}: {holder}; this one waited {waited} and did nothing; run again when that one has ended"
+    )]
+    Held {
+        /// Where the tables are published.
+        place: String,
+        /// The other run's process.
+        holder: lease::Holder,
+        /// How long it was waited for.
+        waited: String,
+    },
     /// Other publishers were first, again and again.
     #[error("other runs kept publishing into {place} while this one tried to; run again when they are done")]
     Busy {
@@ -179,6 +203,8 @@ impl HasKind for HistoryError {
             HistoryError::Store { .. }
             | HistoryError::PostgresAway { .. }
             | HistoryError::CommitUnknown { .. }
+            | HistoryError::Interrupted { .. }
+            | HistoryError::Held { .. }
             | HistoryError::Busy { .. } => Kind::Retry,
             HistoryError::Memory { .. } | HistoryError::OtherColumns { .. } | HistoryError::PostgresRefused { .. } => {
                 Kind::Configuration

@@ -1,8 +1,12 @@
 //! One run, from the lake's newest version to published tables.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use tokio::time::timeout;
 
 use super::compute::compute;
+use super::interruption::{Interruption, Now, unless_interrupted};
 use super::presence::lost_file;
 use super::publish::Target;
 use super::publish::postgres::CONNECT;
@@ -12,6 +16,9 @@ use super::{HistoryError, Outcome, Window};
 use crate::config::{HistorySettings, PostgresSettings};
 use crate::lake::snapshot::AsOf;
 use crate::lake::{Lake, LakeError, RAW_EVENTS, TableSnapshot};
+
+/// How long the row of a run that was ended may take.
+const RECORD_OF_INTERRUPTED: Duration = Duration::from_secs(10);
 
 /// What a run is about to do, or has just done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +71,32 @@ pub async fn run(
     now: DateTime<Utc>,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<RunReport, HistoryError> {
+    run_until(settings, lake, postgres, now, progress, std::future::pending()).await
+}
+
+/// As [`run`], unless `interrupted` comes first: a run that has not begun to publish by then ends without, one that has
+/// is let end.
+///
+/// # Errors
+/// Those of [`run`]; [`HistoryError::Interrupted`].
+pub async fn run_until(
+    settings: &HistorySettings,
+    lake: &Lake,
+    postgres: Option<&PostgresSettings>,
+    now: DateTime<Utc>,
+    progress: &(dyn Fn(Step) + Sync),
+    interrupted: impl Future<Output = Interruption>,
+) -> Result<RunReport, HistoryError> {
     let window = Window::of(settings, now)?;
     let target = Target::new(lake, postgres);
     let mut report = RunReport::begin(&window, settings.mode, target.shown());
-    let done = attempt(settings, lake, &target, &window, &mut report, progress).await;
+    let phase = Now::default();
+    let told = |step: Step| {
+        phase.hear(&step);
+        progress(step);
+    };
+    let work = attempt(settings, lake, &target, &window, &mut report, &told);
+    let done = unless_interrupted(work, interrupted, &phase).await;
     if let Err(error) = &done {
         report.ends(Outcome::Failed);
         report.error = Some(error.to_string());
@@ -133,7 +162,17 @@ async fn record_failure(target: &Target<'_>, report: &RunReport, error: &History
     if pointless {
         return;
     }
-    if let Err(unwritten) = target.record(report).await {
-        tracing::warn!(run = %report.id, error = %unwritten, "the failed run has no row in lakebed_runs");
+    let warn = |reason: &dyn std::fmt::Display| {
+        tracing::warn!(run = %report.id, error = %reason, "the failed run has no row in lakebed_runs");
+    };
+    // Who is told to end is not given the time to wait for another publisher.
+    let time = match error {
+        HistoryError::Interrupted { .. } => RECORD_OF_INTERRUPTED,
+        _ => Duration::MAX,
+    };
+    match timeout(time, target.record(report)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(unwritten)) => warn(&unwritten),
+        Err(_) => warn(&format!("it could not be written within {} s", time.as_secs())),
     }
 }

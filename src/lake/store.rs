@@ -144,6 +144,17 @@ impl Lake {
         }
     }
 
+    /// Whether anything lies under the lake's folder of this name.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or refuses us.
+    pub async fn has_any(&self, under: &str) -> Result<bool, LakeError> {
+        let first = self.root.list(Some(&self.path(under))).try_next().await;
+        first
+            .map(|object| object.is_some())
+            .map_err(|error| store_fault(&self.shown(under), &error))
+    }
+
     /// The log store of a Delta table under the lake.
     pub(super) fn log_store(&self, table: &str) -> LogStoreRef {
         let path = self.path(table);

@@ -131,6 +131,6 @@ impl Collector for StateGauges {
 }
 
 /// Seconds since 1970, as Prometheus has times.
-fn seconds(clock: DateTime<Utc>) -> f64 {
+pub(super) fn seconds(clock: DateTime<Utc>) -> f64 {
     clock.timestamp_millis() as f64 / 1000.0
 }

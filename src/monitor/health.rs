@@ -65,11 +65,11 @@ pub struct Waiting {
 
 /// The answer, as /healthz gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// Whether the archiver gets on.
+pub struct Verdict<S = Status> {
+    /// Whether it gets on.
     pub healthy: bool,
     /// What it is about, in a word.
-    pub status: Status,
+    pub status: S,
     /// The same in a sentence.
     pub reason: String,
 }

@@ -1,27 +1,29 @@
-//! The HTTP port: GET /metrics and GET /healthz.
+//! The HTTP port: GET /metrics and GET /healthz, and POST /run where a process runs again and again.
 //!
-//! A thread of its own serves it, so that it answers however busy the archiver is. Nobody waits for it at the end: a
+//! A thread of its own serves it, so that it answers however busy the others are. Nobody waits for it at the end: a
 //! client that keeps its connection open holds nothing up.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntGaugeVec, Opts, Registry, TEXT_FORMAT, TextEncoder};
+use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::families::CONSTANT;
-use super::{archiver, health};
+use super::health::Verdict;
+use super::{archiver, health, processor, run_health};
 use crate::config::MonitorSettings;
 use crate::error::{HasKind, Kind};
 
@@ -67,16 +69,64 @@ pub fn serve_archiver(settings: &MonitorSettings, topic: &str, timeout: Duration
         return Ok(());
     };
     let limit = timeout + settings.unhealthy_after();
-    let registry = registry(topic).expect(CONSTANT);
+    let registry = archiver_registry(topic).expect(CONSTANT);
     let router = Router::new()
         .route("/metrics", get(move || async move { metrics(&registry) }))
-        .route("/healthz", get(move || async move { healthz(limit) }))
+        .route(
+            "/healthz",
+            get(move || async move { healthz(&health::judge(&archiver().facts(), limit)) }),
+        )
         .fallback((StatusCode::NOT_FOUND, "There are /metrics and /healthz.\n"));
     start(listen.address(), router)
 }
 
+/// Serves a process that runs again and again, where the settings ask for it; until the process ends. POST /run asks
+/// `trigger` for a run.
+///
+/// # Errors
+/// [`MonitorError::Listen`] where the address cannot be listened on.
+pub fn serve_processor(settings: &MonitorSettings, trigger: Arc<Notify>) -> Result<(), MonitorError> {
+    let Some(listen) = settings.listen else {
+        return Ok(());
+    };
+    let limit = settings.unhealthy_after();
+    let registry = processor_registry().expect(CONSTANT);
+    let router = Router::new()
+        .route("/metrics", get(move || async move { metrics(&registry) }))
+        .route(
+            "/healthz",
+            get(move || async move { healthz(&run_health::judge(&processor().facts(), limit)) }),
+        )
+        .route(
+            "/run",
+            post(
+                move |Extension(client): Extension<Client>, headers: HeaderMap| async move {
+                    run(client, &headers, &trigger)
+                },
+            ),
+        )
+        .fallback((
+            StatusCode::NOT_FOUND,
+            "There are /metrics and /healthz, and POST /run.\n",
+        ));
+    start(listen.address(), router)
+}
+
 /// All that is served of an archiver.
-pub(super) fn registry(topic: &str) -> prometheus::Result<Registry> {
+pub(super) fn archiver_registry(topic: &str) -> prometheus::Result<Registry> {
+    let registry = of_process()?;
+    archiver().register(topic, &registry)?;
+    Ok(registry)
+}
+
+/// All that is served of a process that runs again and again.
+pub(super) fn processor_registry() -> prometheus::Result<Registry> {
+    let registry = of_process()?;
+    processor().register(&registry)?;
+    Ok(registry)
+}
+
+fn of_process() -> prometheus::Result<Registry> {
     let registry = Registry::new();
     let build = IntGaugeVec::new(
         Opts::new("lakebed_build_info", "1, with the version of lakebed."),
@@ -85,7 +135,6 @@ pub(super) fn registry(topic: &str) -> prometheus::Result<Registry> {
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     registry.register(Box::new(build))?;
     registry.register(Box::new(ProcessCollector::for_self()))?;
-    archiver().register(topic, &registry)?;
     Ok(registry)
 }
 
@@ -100,19 +149,57 @@ fn content_type() -> String {
     format!("{TEXT_FORMAT}; charset=utf-8")
 }
 
-fn healthz(limit: Duration) -> Response {
-    let verdict = health::judge(&archiver().facts(), limit);
+fn healthz<S: Serialize>(verdict: &Verdict<S>) -> Response {
     let status = match verdict.healthy {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    // A struct of a flag and two strings has no reason to fail.
-    let body = serde_json::to_string(&verdict).unwrap_or_default();
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, body).into_response()
+    (status, JSON, json(verdict)).into_response()
+}
+
+/// Who has sent a request.
+#[derive(Debug, Clone, Copy)]
+struct Client(SocketAddr);
+
+/// The answer to a wish for a run.
+#[derive(Serialize)]
+struct Wish {
+    accepted: bool,
+    reason: &'static str,
+}
+
+/// Asks for a run. There is no login, so that only this machine may ask, and no page that a browser on it shows.
+fn run(client: Client, headers: &HeaderMap, trigger: &Notify) -> Response {
+    let refused = |reason| {
+        let wish = Wish {
+            accepted: false,
+            reason,
+        };
+        (StatusCode::FORBIDDEN, JSON, json(&wish)).into_response()
+    };
+    if !client.0.ip().to_canonical().is_loopback() {
+        return refused("ask from the same machine, or send the process SIGUSR1");
+    }
+    if headers.contains_key(header::ORIGIN) {
+        return refused("no web page may ask for a run");
+    }
+    let reason = match processor().facts().at_work {
+        Some(_) => "a run is at work; another one follows it",
+        None => "a run begins",
+    };
+    trigger.notify_one();
+    let wish = Wish { accepted: true, reason };
+    (StatusCode::ACCEPTED, JSON, json(&wish)).into_response()
+}
+
+const JSON: [(header::HeaderName, &str); 2] = [
+    (header::CONTENT_TYPE, "application/json"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// A struct of flags and strings has no reason to fail.
+fn json<T: Serialize>(answer: &T) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
 }
 
 /// Binds the address, so that one that is taken is an error here and now, and starts the thread.
@@ -142,8 +229,8 @@ async fn accept(listener: TcpListener, router: Router) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let answers = answer(stream, router.clone());
+            Ok((stream, client)) => {
+                let answers = answer(stream, router.clone().layer(Extension(Client(client))));
                 tokio::spawn(async move {
                     answers.await;
                     drop(permit);

@@ -10,18 +10,19 @@ use crate::support::kafka::{Topic, event};
 use crate::support::program::{SECRET, archive, fails, hides_secrets, json, lakebed, refuses, run};
 use crate::support::{python, service};
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "demo",
     "produce",
     "archive",
     "process",
+    "check",
     "query",
     "verify",
     "quarantine",
     "config",
 ];
 /// Commands of the contract that the program does not have yet: one that comes moves to [`COMMANDS`].
-const TO_COME: [&str; 7] = ["check", "validate", "status", "serve", "maintain", "import", "replay"];
+const TO_COME: [&str; 6] = ["validate", "status", "serve", "maintain", "import", "replay"];
 const KAFKA: [&str; 9] = [
     "KAFKA_BROKERS",
     "KAFKA_TOPIC",
@@ -58,6 +59,7 @@ const POSTGRES: [&str; 8] = [
     "POSTGRES_SSLMODE",
     "POSTGRES_SSLROOTCERT",
 ];
+const HISTORY: [&str; 2] = ["BATCH_DAYS", "BATCH_INTERVAL_SECONDS"];
 const LOGS: [&str; 2] = ["LOG_FORMAT", "LOG_LEVEL"];
 const SECRETS: [&str; 4] = [
     "KAFKA_SASL_PASSWORD",
@@ -82,14 +84,15 @@ fn help_lists_every_command_and_the_settings_that_each_obeys() {
         assert!(!listed(name), "{name} in: {help}");
         refuses(&mut lakebed(&[name]), 2, &[name]);
     }
-    let obeyed: [(&str, &[&[&str]]); 7] = [
+    let obeyed: [(&str, &[&[&str]]); 8] = [
         ("produce", &[&KAFKA, &LOGS]),
         ("archive", &[&KAFKA, &ARCHIVE, &LAKE, &LOGS]),
-        ("process", &[&["BATCH_DAYS"], &LAKE, &POSTGRES, &LOGS]),
+        ("process", &[&HISTORY, &LAKE, &POSTGRES, &["METRICS_LISTEN"], &LOGS]),
+        ("check", &[&LAKE, &POSTGRES, &LOGS]),
         ("query", &[&LAKE, &POSTGRES, &LOGS]),
         ("verify", &[&LAKE, &KAFKA, &LOGS]),
         ("quarantine", &[&LAKE, &LOGS]),
-        ("config", &[&KAFKA, &ARCHIVE, &LAKE, &["BATCH_DAYS"], &POSTGRES, &LOGS]),
+        ("config", &[&KAFKA, &ARCHIVE, &LAKE, &HISTORY, &POSTGRES, &LOGS]),
     ];
     for (command, settings) in obeyed {
         let help = run(lakebed(&[command, "--help"]).envs(SECRETS.map(|name| (name, SECRET))));

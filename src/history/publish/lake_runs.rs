@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 
+use super::Published;
 use super::lake::removal;
 use crate::history::read_fault::query_fault;
 use crate::history::runs::{RUNS_TABLE, RunReport, json_text};
@@ -39,6 +40,22 @@ pub(super) async fn published_set(lake: &Lake) -> Result<Option<PublishedSet>, H
         Some(snapshot) => newest_set(lake, &snapshot).await,
         None => Ok(None),
     }
+}
+
+/// What was last published from the lake of this id; none where nothing was.
+pub(super) async fn newest_of(lake: &Lake, lake_id: &str) -> Result<Option<Published>, HistoryError> {
+    let Some(mut runs) = TableWriter::open(lake, &folder()).await? else {
+        return Ok(None);
+    };
+    let mark = runs.mark(&mark_of(lake_id)).await?;
+    let version = mark.and_then(|mark| u64::try_from(mark).ok());
+    // Of plain Parquet there is no version, and no mark.
+    let known = version.is_some() || lake_id.is_empty();
+    let set = published_set(lake).await?.filter(|_| known);
+    Ok(set.map(|set| Published {
+        version,
+        at: Some(set.ended_at),
+    }))
 }
 
 /// The table of runs, as of the version that the next commit goes on top of.

@@ -2,9 +2,11 @@
 
 pub mod lake;
 mod lake_runs;
+mod newest;
 pub mod postgres;
 
 pub(super) use lake_runs::write_operation;
+pub(super) use newest::Published;
 
 use super::runs::{Outcome, RunReport};
 use super::{HistoryError, TableRows};

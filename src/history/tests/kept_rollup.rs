@@ -243,7 +243,7 @@ async fn a_log_that_cannot_be_read_is_made_anew() {
 }
 
 /// Commits to a table's log, by hand.
-async fn commit(lake: &Lake, table: &str, actions: Vec<Action>) {
+pub(super) async fn commit(lake: &Lake, table: &str, actions: Vec<Action>) {
     let mut writer = TableWriter::open(lake, table).await.unwrap().unwrap();
     let outcome = writer.commit(actions, Vec::new(), write_operation(true)).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)));
@@ -257,7 +257,7 @@ fn relative(lake: &Lake, table: &str, file: &crate::lake::DataFile) -> String {
         .to_string()
 }
 
-fn removed(lake: &Lake, table: &str, file: &crate::lake::DataFile, data_change: bool) -> Action {
+pub(super) fn removed(lake: &Lake, table: &str, file: &crate::lake::DataFile, data_change: bool) -> Action {
     Action::Remove(Remove {
         path: relative(lake, table, file),
         data_change,

@@ -1,6 +1,7 @@
 //! The history over lakes in a temporary folder.
 
 mod kept_rollup;
+mod news;
 mod publish_lake;
 mod reading;
 mod views;
@@ -23,7 +24,7 @@ use super::{HISTORY_TABLES, HistoryError, TableRows, Window, compute_tables, ses
 use crate::config::LakeSettings;
 use crate::lake::datafile::{self, NewFile, writer_properties};
 use crate::lake::snapshot::AsOf;
-use crate::lake::{CommitOutcome, Lake, RAW_EVENTS, TableSnapshot, TableWriter};
+use crate::lake::{CommitOutcome, Lake, LakeError, RAW_EVENTS, TableSnapshot, TableWriter};
 
 /// 2015-09-13T00:00:00Z.
 const NOW: i64 = 1_442_102_400;

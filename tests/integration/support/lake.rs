@@ -17,8 +17,16 @@ pub fn bucket_lake() -> String {
     format!("s3a://{}/{}", service("LAKEBED_TEST_BUCKET"), unique("lake"))
 }
 
-/// Copies a lake on the S3 server into a folder.
-pub async fn fetch(lake: &str, folder: &Path) {
+/// The names of the objects of a lake on the S3 server that lie under a folder of it.
+pub async fn objects(lake: &str, under: &str) -> Vec<String> {
+    let (store, prefix) = store(lake);
+    let folder = format!("{prefix}/{under}").into();
+    let objects: Vec<_> = store.list(Some(&folder)).try_collect().await.expect("a list");
+    objects.iter().map(|object| object.location.to_string()).collect()
+}
+
+/// The S3 server's store, and the lake's prefix in it.
+fn store(lake: &str) -> (impl ObjectStore, String) {
     let bucket = service("LAKEBED_TEST_BUCKET");
     let prefix = lake.trim_start_matches(&format!("s3a://{bucket}/"));
     let store = AmazonS3Builder::new()
@@ -30,6 +38,13 @@ pub async fn fetch(lake: &str, folder: &Path) {
         .with_allow_http(true)
         .build()
         .expect("a store");
+    (store, prefix.to_owned())
+}
+
+/// Copies a lake on the S3 server into a folder.
+pub async fn fetch(lake: &str, folder: &Path) {
+    let (store, prefix) = store(lake);
+    let prefix = prefix.as_str();
     let objects: Vec<_> = store.list(Some(&prefix.into())).try_collect().await.expect("a list");
     for object in objects {
         let bytes = store.get(&object.location).await.expect("there").bytes().await;

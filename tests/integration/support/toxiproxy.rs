@@ -45,11 +45,20 @@ impl Proxy {
     /// In front of the S3 server: a proxy that nobody else uses.
     pub async fn of_store() -> Proxy {
         let endpoint = service("AWS_ENDPOINT_URL");
-        let upstream = endpoint.trim_start_matches("http://");
+        Proxy::of("store", endpoint.trim_start_matches("http://").to_owned()).await
+    }
+
+    /// In front of PostgreSQL: a proxy that nobody else uses.
+    pub async fn of_postgres() -> Proxy {
+        let upstream = format!("{}:{}", service("POSTGRES_HOST"), service("POSTGRES_PORT"));
+        Proxy::of("postgres", upstream).await
+    }
+
+    async fn of(what: &str, upstream: String) -> Proxy {
         let mut proxy = Proxy {
-            name: unique("store"),
+            name: unique(what),
             address: "127.0.0.1:0".to_owned(),
-            upstream: upstream.to_owned(),
+            upstream,
             client: client(),
             _lock: None,
         };

@@ -27,7 +27,7 @@ const SYSTEM_CERTIFICATES: [&str; 4] = [
 
 impl Postgres<'_> {
     /// A connection, protected as the settings say.
-    pub(super) async fn connect(&self) -> Result<Client, HistoryError> {
+    pub(in crate::history::publish) async fn connect(&self) -> Result<Client, HistoryError> {
         match self.settings.sslmode {
             // A socket of this machine carries no TLS.
             _ if self.host.starts_with('/') => self.connect_with(tokio_postgres::config::SslMode::Disable).await,
@@ -124,7 +124,7 @@ impl Postgres<'_> {
     }
 
     /// What the server, or the way to it, says, as an error of the run; `what` is what was asked for.
-    pub(super) fn fault(&self, what: &str, error: &Error) -> HistoryError {
+    pub(in crate::history::publish) fn fault(&self, what: &str, error: &Error) -> HistoryError {
         let refused = |help| HistoryError::PostgresRefused {
             server: self.server(),
             what: what.to_owned(),

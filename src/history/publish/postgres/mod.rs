@@ -6,6 +6,7 @@
 mod connect;
 mod copy;
 mod definition;
+mod lease;
 mod read;
 mod row;
 
@@ -51,6 +52,20 @@ impl<'a> Postgres<'a> {
             "schema {} of postgresql://{}:{}/{}",
             settings.schema, self.host, settings.port, settings.db
         )
+    }
+
+    /// A table of the schema, as SQL names it.
+    pub(super) fn qualified(&self, table: &str) -> String {
+        format!("{}.{}", quoted(&self.settings.schema), quoted(table))
+    }
+
+    /// That the server does not answer.
+    pub(in crate::history) fn away(&self, what: &str, reason: String) -> HistoryError {
+        HistoryError::PostgresAway {
+            server: self.server(),
+            what: what.to_owned(),
+            reason,
+        }
     }
 
     /// The server as an error names it; never the password.

@@ -15,6 +15,13 @@ const BESIDE_A_MESSAGE: usize = 1024;
 /// Files of more rows than this, decoded, gain their readers nothing, and take long to put.
 const LARGEST_FLUSH: usize = 128 << 20;
 
+/// Of what flows, the part that one answer of a broker may be as large as.
+const ANSWERS: usize = 192;
+/// What of it is left out of account there: with little memory the answers are all the smaller.
+const BESIDE_ANSWERS: usize = 32 << 20;
+/// Of what flows, the part as large as which a block of memory must be to go back to the system at once.
+const BLOCKS: usize = 40;
+
 /// The budget divided, all in bytes where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
@@ -29,6 +36,8 @@ pub struct Shares {
     pub flush: usize,
     /// Everything that has been read and is not in the lake yet.
     pub pipeline: usize,
+    /// Blocks of memory of this size are given back to the system as soon as they are freed.
+    pub block: usize,
 }
 
 impl Shares {
@@ -41,9 +50,10 @@ impl Shares {
         Shares {
             queue,
             queue_messages: (queue / BESIDE_A_MESSAGE).max(1000),
-            fetch: (flowing / 1024 / brokers.max(1)).clamp(64 << 10, 8 << 20),
+            fetch: (flowing.saturating_sub(BESIDE_ANSWERS) / ANSWERS / brokers.max(1)).clamp(64 << 10, 8 << 20),
             flush: (pipeline / 8).min(LARGEST_FLUSH),
             pipeline,
+            block: (flowing / BLOCKS).clamp(256 << 10, 4 << 20),
         }
     }
 }

@@ -163,6 +163,15 @@ impl MemberContext {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .pop_front()
     }
+
+    /// Whether the group wants something.
+    pub fn has_rebalance(&self) -> bool {
+        !self
+            .rebalances
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .is_empty()
+    }
 }
 
 impl ClientContext for MemberContext {

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::ArchiveError;
 use super::budget::{self, Held};
 use super::committer::{Committer, Fate, Group, Resume};
 use super::figures::Figures;
-use super::flush::Flush;
+use super::flush::{Cause, Flush};
 use super::starts::Settled;
 use super::store_outage::StoreOutage;
 use super::writer::{self, Written};
@@ -30,6 +30,8 @@ use crate::retry::Patience;
 pub const PARALLEL_FLUSHES: usize = 2;
 /// Flushes that one commit takes at most.
 const GROUP: usize = 64;
+/// How long a commit waits for more flushes while they come one upon the other: it costs the same for one as for many.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The least time between two looks for litter, each of which lists the table's folder.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(60);
@@ -81,20 +83,24 @@ pub struct Ends {
     pub replies: std::sync::mpsc::Receiver<Reply>,
     /// Tells whether the lake's store is away.
     pub store: StoreOutage,
+    /// Has what is written be committed without waiting for more: nothing more comes before it is.
+    pub hurry: Arc<Notify>,
 }
 
 /// Starts the pipeline; the task ends once the requests' sender is dropped, or with [`Reply::Failed`].
 pub fn start(lake: Lake, committer: Committer, topic: Topic) -> (Ends, JoinHandle<()>) {
-    let (requests, incoming) = mpsc::channel(PARALLEL_FLUSHES);
+    let (requests, incoming) = mpsc::channel(GROUP);
     let (replies, outgoing) = std::sync::mpsc::channel();
     let store = StoreOutage::default();
     let ends = Ends {
         requests,
         replies: outgoing,
         store: store.clone(),
+        hurry: Arc::default(),
     };
+    let hurry = Arc::clone(&ends.hurry);
     let task = tokio::spawn(async move {
-        if let Err(error) = serve(lake, store, committer, topic, incoming, &replies).await {
+        if let Err(error) = serve(lake, store, committer, topic, incoming, &hurry, &replies).await {
             // Nobody listens any more where the reading thread has ended before.
             let _ = replies.send(Reply::Failed(error));
         }
@@ -115,15 +121,28 @@ async fn serve(
     mut committer: Committer,
     topic: Topic,
     mut incoming: mpsc::Receiver<Request>,
+    hurry: &Notify,
     replies: &std::sync::mpsc::Sender<Reply>,
 ) -> Result<(), ArchiveError> {
     let mut swept: Option<Instant> = None;
     let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
     let archive = committer.archive().to_owned();
-    let mut steps = std::pin::pin!(written(lake, archive, topic, store.clone(), requests).ready_chunks(GROUP));
-    while let Some(chunk) = steps.next().await {
+    let steps = written(lake, archive, topic, store.clone(), requests);
+    let (done, mut steps_done) = mpsc::channel(GROUP);
+    // A task of its own, so that the next flushes are taken up while the pipeline commits; it ends with this one.
+    let mut writing = JoinSet::new();
+    writing.spawn(async move {
+        let mut steps = std::pin::pin!(steps);
+        while let Some(step) = steps.next().await {
+            if done.send(step).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut before = None;
+    while let Some(first) = steps_done.recv().await {
         let (mut ready, mut held) = (Vec::new(), Vec::new());
-        for step in chunk {
+        for step in gathered(first, &mut steps_done, hurry, &mut before).await {
             match step? {
                 Step::Written(written, bytes) => {
                     ready.push(*written);
@@ -196,6 +215,43 @@ impl Topic {
     }
 }
 
+/// What is done by now, and what is done soon where the last step, whose time `before` is, was done just now too.
+async fn gathered(
+    first: Result<Step, ArchiveError>,
+    done: &mut mpsc::Receiver<Result<Step, ArchiveError>>,
+    hurry: &Notify,
+    before: &mut Option<tokio::time::Instant>,
+) -> Vec<Result<Step, ArchiveError>> {
+    let now = tokio::time::Instant::now();
+    let until = match before {
+        Some(before) if *before + GATHER > now => now + GATHER,
+        _ => now,
+    };
+    let mut steps = vec![first];
+    while steps.len() < GROUP && steps.last().is_some_and(can_wait) {
+        let next = tokio::select! {
+            biased;
+            step = done.recv() => step,
+            () = hurry.notified() => None,
+            () = tokio::time::sleep_until(until) => None,
+        };
+        match next {
+            Some(step) => steps.push(step),
+            None => break,
+        }
+    }
+    *before = Some(tokio::time::Instant::now());
+    steps
+}
+
+/// Whether nobody waits for this step.
+fn can_wait(step: &Result<Step, ArchiveError>) -> bool {
+    match step {
+        Ok(Step::Written(written, _)) => !matches!(written.flush.cause, Cause::Stop | Cause::Revoked),
+        Ok(Step::Foreign | Step::Ask(_)) | Err(_) => false,
+    }
+}
+
 /// The requests in their order, flushes written on the way.
 fn written(
     lake: Lake,
@@ -207,18 +263,20 @@ fn written(
     requests
         .map(move |request| {
             let (lake, archive, topic, store) = (lake.clone(), archive.clone(), topic.clone(), store.clone());
-            // A task of its own, so that writing goes on while the pipeline commits.
+            // A task of its own, so that several are written at a time.
             tokio::spawn(async move {
                 let (flush, mut held) = match request {
                     Request::Flush(flush, held) => (*flush, held),
                     other => return Ok(Step::Ask(other)),
                 };
+                let (rows, rejected) = (flush.row_bytes, flush.rejected_bytes());
                 // Asked after it was read and before it is committed.
-                if !topic.is_the_same().await? {
+                let (same, encoded) =
+                    tokio::join!(topic.is_the_same(), writer::encode(&lake, &archive, flush, Utc::now()));
+                if !same? {
                     return Ok(Step::Foreign);
                 }
-                let (rows, rejected) = (flush.row_bytes, flush.rejected_bytes());
-                let encoded = writer::encode(&lake, &archive, flush, Utc::now()).await?;
+                let encoded = encoded?;
                 held.set(budget::to_put(rows, encoded.bytes(), rejected));
                 let mut attempts = store.attempts("write a flush");
                 let adds = loop {

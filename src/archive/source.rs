@@ -1,9 +1,11 @@
 //! The thread that reads Kafka: it polls, buffers, cuts flushes, and answers the group.
 
+mod place;
 mod turn;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,8 +14,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc};
 
 use self::turn::Turn;
 use self::watch::Waiting;
@@ -34,6 +36,8 @@ use crate::monitor::{self, Tally};
 
 /// The longest wait for a message before everything else is looked at again.
 const POLL: Duration = Duration::from_millis(100);
+/// The longest wait for the lake's answer before messages are looked for.
+const ANSWER: Duration = Duration::from_millis(10);
 /// Messages that are read before everything else is looked at again.
 const BURST: usize = 2000;
 /// How long a full pipeline is waited for before partitions are paused, which throws away what was fetched ahead.
@@ -69,9 +73,18 @@ struct Source<'a> {
     outbox: VecDeque<Request>,
     replies: std::sync::mpsc::Receiver<Reply>,
     store: StoreOutage,
+    hurry: Arc<Notify>,
     waiting: VecDeque<Waiting>,
     turn: Turn,
     delayed: Option<Rebalance>,
+    /// Whether the group waits for the answer to an assignment.
+    assigned: bool,
+    /// Partitions that were taken before the lake said where to begin.
+    unread: BTreeSet<i32>,
+    /// When the lake was last asked something.
+    asked: Instant,
+    /// Questions to the lake that were put off, whose replies are still to come.
+    overdue: u64,
     resets: BTreeSet<i32>,
     /// Partitions of which Kafka no longer has what comes next.
     halted: Halted,
@@ -134,9 +147,14 @@ impl<'a> Source<'a> {
             outbox: VecDeque::new(),
             replies: ends.replies,
             store: ends.store,
+            hurry: ends.hurry,
             waiting: VecDeque::new(),
             turn: Turn::Read,
             delayed: None,
+            assigned: false,
+            unread: BTreeSet::new(),
+            asked: Instant::now(),
+            overdue: 0,
             resets: BTreeSet::new(),
             halted: Halted::default(),
             known_ends: BTreeMap::new(),
@@ -159,7 +177,7 @@ impl<'a> Source<'a> {
 
     fn run(mut self, stop: &AtomicBool) -> (ArchiveReport, Result<(), ArchiveError>) {
         let result = self.read(stop);
-        let unanswered = self.turn.unanswered().or(self.delayed);
+        let unanswered = self.turn.unanswered(self.assigned).or(self.delayed);
         group::leave(self.member, &self.job.kafka.topic, unanswered);
         let halted = self.halted.error(&self.job.kafka.topic);
         (self.report, result.and(halted.map_or(Ok(()), Err)))
@@ -264,6 +282,7 @@ impl<'a> Source<'a> {
     /// Reads a burst of messages, or waits while nothing more may be read.
     fn poll(&mut self) -> Result<(), ArchiveError> {
         if self.is_full() {
+            self.hurry.notify_one();
             let since = *self.blocked_since.get_or_insert_with(Instant::now);
             if since.elapsed() < PATIENCE {
                 if let Ok(reply) = self.replies.recv_timeout(POLL) {
@@ -276,9 +295,16 @@ impl<'a> Source<'a> {
             self.blocked_since = None;
             self.unpause()?;
         }
+        let mut wait = POLL;
+        if self.turn.awaits_the_lake() {
+            // Whose answer would have to wait for the next message.
+            if let Ok(reply) = self.replies.recv_timeout(ANSWER) {
+                self.hear(reply)?;
+            }
+            wait = Duration::ZERO;
+        }
         let now = chrono::Utc::now().timestamp();
         let arrived = Instant::now();
-        let mut wait = POLL;
         for _ in 0..BURST {
             let fault = match self.member.poll(wait) {
                 None => return Ok(()),
@@ -347,7 +373,7 @@ impl<'a> Source<'a> {
         let partitions = all.elements().into_iter().map(|element| element.partition());
         self.list(
             partitions
-                .filter(|partition| !self.halted.contains(*partition))
+                .filter(|partition| !self.halted.contains(*partition) && !self.unread.contains(partition))
                 .map(|partition| (partition, Offset::Invalid)),
         )
     }

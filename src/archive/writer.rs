@@ -117,9 +117,8 @@ fn file_name(now: DateTime<Utc>) -> String {
     )
 }
 
-/// Times and offsets grow by small steps, so they are stored as differences; everything else by dictionary, which
-/// Parquet gives up by itself where a column's values do not repeat. The file bears its tags too, so that it can be
-/// told what it is where no commit names it.
+/// Times and offsets grow by small steps, so they are stored as differences, however often they repeat. The file bears its
+/// tags too, so that it can be told what it is where no commit names it.
 fn properties(tags: &[(String, String)]) -> WriterProperties {
     let tags = tags
         .iter()

@@ -62,7 +62,7 @@ impl Column {
         }
     }
 
-    /// Takes the first `rows` rows and starts anew, with room for as many again.
+    /// Takes the first `rows` rows and starts anew, with room for a little more than as many again.
     pub fn finish(&mut self, rows: usize) -> ArrayRef {
         /// What one large batch needed is not kept.
         const MAX_ROWS: usize = 1 << 14;
@@ -72,7 +72,8 @@ impl Column {
         let rows = rows.min(MAX_ROWS);
         match &mut self.builder {
             Builder::String(builder) => {
-                let anew = StringBuilder::with_capacity(rows, builder.values_slice().len().min(MAX_TEXT));
+                let text = builder.values_slice().len();
+                let anew = StringBuilder::with_capacity(rows, (text + text / 8).min(MAX_TEXT));
                 Arc::new(replace(builder, anew).finish())
             }
             Builder::Int64(builder) => Arc::new(replace(builder, Int64Builder::with_capacity(rows)).finish()),

@@ -158,7 +158,8 @@ impl EventBuffer {
     /// the lake's.
     pub fn adopt(&mut self, schema: EventSchema) {
         debug_assert!(self.is_empty(), "a buffer that holds rows cannot change its schema");
-        if self.is_empty() {
+        // Its columns keep the room that the rows before needed.
+        if self.is_empty() && self.schema != schema {
             *self = Self::new(schema);
         }
     }

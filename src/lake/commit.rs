@@ -7,7 +7,7 @@
 //! publisher stands on. When somebody else was first, the writer takes in what they committed and says
 //! [`CommitOutcome::Conflict`]; the caller compares again and decides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -18,15 +18,21 @@ use deltalake_core::kernel::transaction::{CommitData, TransactionError};
 use deltalake_core::kernel::{Action, Metadata, MetadataExt, Protocol, Transaction, new_metadata};
 use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, get_actions};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use object_store::ObjectStoreExt;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::snapshot::delta_fault;
 use super::{Lake, LakeError};
 use crate::fail_point::{self, Step};
 
-/// Commits between two checkpoints: readers replay at most so many commits, and writing a checkpoint costs one pass
-/// over the table's log.
+/// The fewest commits between two checkpoints. Readers replay those since the last one.
 const CHECKPOINT_INTERVAL: u64 = 100;
+/// The most.
+const LONGEST_INTERVAL: u64 = 500;
+/// Actions of a checkpoint for each commit that is waited before the next: one holds all of the table's files again, so
+/// that the more there are the fewer are made.
+const ACTIONS_PER_COMMIT: u64 = 40;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +60,9 @@ pub struct TableWriter {
     metadata: Metadata,
     schema: SchemaRef,
     loaded: Arc<Snapshot>,
-    marks: HashMap<String, Option<i64>>,
+    /// Those taken in since the log was read, and those of `loaded` once one of them was asked for.
+    marks: BTreeMap<String, i64>,
+    marks_read: bool,
 }
 
 impl TableWriter {
@@ -127,7 +135,8 @@ impl TableWriter {
             metadata,
             schema,
             loaded,
-            marks: HashMap::new(),
+            marks: BTreeMap::new(),
+            marks_read: false,
         }))
     }
 
@@ -151,29 +160,33 @@ impl TableWriter {
     /// # Errors
     /// [`LakeError`] where the store fails or the log cannot be read.
     pub async fn mark(&mut self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        if let Some(mark) = self.marks.get(app_id) {
-            return Ok(*mark);
+        if !self.marks.contains_key(app_id) {
+            self.read_marks().await?;
         }
-        let (loaded, engine, id) = (Arc::clone(&self.loaded), self.log_store.engine(None), app_id.to_owned());
-        let mark = blocking(&self.place, move || loaded.get_app_id_version(&id, engine.as_ref())).await?;
-        self.marks.insert(app_id.to_owned(), mark);
-        Ok(mark)
+        Ok(self.marks.get(app_id).copied())
     }
 
     /// All marks that applications have left in the table's log.
     ///
     /// # Errors
     /// [`LakeError`] where the store fails or the log cannot be read.
-    pub async fn all_marks(&self) -> Result<BTreeMap<String, i64>, LakeError> {
-        let (loaded, engine) = (Arc::clone(&self.loaded), self.log_store.engine(None));
-        let mut marks = blocking(&self.place, move || super::marks::all(&loaded, engine.as_ref())).await?;
-        // What was taken in since the log was read is newer.
-        marks.extend(
-            self.marks
-                .iter()
-                .filter_map(|(name, mark)| Some((name.clone(), (*mark)?))),
-        );
-        Ok(marks)
+    pub async fn all_marks(&mut self) -> Result<BTreeMap<String, i64>, LakeError> {
+        self.read_marks().await?;
+        Ok(self.marks.clone())
+    }
+
+    /// Reads the log's marks, all at once: one of them costs a pass over the log, and so do all.
+    async fn read_marks(&mut self) -> Result<(), LakeError> {
+        if !self.marks_read {
+            let (loaded, engine) = (Arc::clone(&self.loaded), self.log_store.engine(None));
+            let read = blocking(&self.place, move || super::marks::all(&loaded, engine.as_ref())).await?;
+            for (name, mark) in read {
+                // What was taken in since is newer.
+                self.marks.entry(name).or_insert(mark);
+            }
+            self.marks_read = true;
+        }
+        Ok(())
     }
 
     /// Takes in what others have committed since.
@@ -248,7 +261,7 @@ impl TableWriter {
         for action in actions {
             match action {
                 Action::Txn(transaction) => {
-                    self.marks.insert(transaction.app_id.clone(), Some(transaction.version));
+                    self.marks.insert(transaction.app_id.clone(), transaction.version);
                 }
                 Action::Metadata(metadata) => {
                     let schema = metadata
@@ -267,7 +280,8 @@ impl TableWriter {
 
     /// A checkpoint only spares readers work: that one fails is no reason to fail the commit that stands.
     async fn checkpoint_when_due(&self) {
-        if !(self.version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
+        let is_looked_at = (self.version + 1).is_multiple_of(CHECKPOINT_INTERVAL);
+        if !is_looked_at || !is_due(self.version, self.last_checkpoint().await) {
             return;
         }
         fail_point::reached(Step::BeforeCheckpoint);
@@ -276,6 +290,32 @@ impl TableWriter {
         }
         fail_point::reached(Step::AfterCheckpoint);
     }
+
+    /// The last checkpoint, as the log's hint has it; none where there is none, or it cannot be read at present.
+    async fn last_checkpoint(&self) -> Option<LastCheckpoint> {
+        let hint = self.log_store.object_store(None).get(&LAST_CHECKPOINT.into()).await;
+        let bytes = hint.ok()?.bytes().await.ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+/// The object in which a log says which its last checkpoint is.
+const LAST_CHECKPOINT: &str = "_delta_log/_last_checkpoint";
+
+/// What it says.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct LastCheckpoint {
+    version: u64,
+    /// Actions that the checkpoint holds.
+    size: u64,
+}
+
+/// Whether the table wants a checkpoint of this version.
+fn is_due(version: u64, last: Option<LastCheckpoint>) -> bool {
+    last.is_none_or(|last| {
+        let interval = (last.size / ACTIONS_PER_COMMIT).clamp(CHECKPOINT_INTERVAL, LONGEST_INTERVAL);
+        version.saturating_sub(last.version) >= interval
+    })
 }
 
 /// lakebed writes to tables of Delta's writer version 2, without table features.
@@ -335,6 +375,17 @@ async fn load(log_store: &LogStoreRef, place: &str) -> Result<Arc<Snapshot>, Lak
     .await
 }
 
+/// The files that a table's log names, as part of the table or as removed from it.
+///
+/// # Errors
+/// [`LakeError`] where the store fails or the log cannot be read.
+pub(super) async fn names(lake: &Lake, table: &str) -> Result<HashSet<String>, LakeError> {
+    let (log_store, place) = (lake.log_store(table), lake.shown(table));
+    let loaded = load(&log_store, &place).await?;
+    let engine = log_store.engine(None);
+    blocking(&place, move || super::names::all(&loaded, engine.as_ref())).await
+}
+
 async fn checkpoint(log_store: &LogStoreRef, place: &str, version: u64) -> Result<(), LakeError> {
     let (url, engine) = (log_store.root_url().clone(), log_store.engine(None));
     blocking(place, move || {
@@ -374,4 +425,21 @@ fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError
         reason: format!("its schema has a type that lakebed does not read: {error}"),
     })?;
     Ok(Arc::new(arrow))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_many_files_is_checkpointed_less_often() {
+        let last = |size| Some(LastCheckpoint { version: 999, size });
+        assert!(is_due(99, None));
+        assert!(is_due(1099, last(20)));
+        assert!(!is_due(1098, last(20)));
+        assert!(!is_due(1199, last(10_000)));
+        assert!(is_due(1249, last(10_000)));
+        assert!(!is_due(1498, last(20_000_000)));
+        assert!(is_due(1499, last(20_000_000)));
+    }
 }

@@ -72,6 +72,21 @@ impl Fault {
     }
 }
 
+/// Runs a test with each call of the store in each of these troubles, as far as it makes calls. It is given the fault,
+/// and words for it.
+pub(crate) async fn at_each_call(troubles: impl IntoIterator<Item = Trouble>, test: impl AsyncFn(Arc<Fault>, String)) {
+    for trouble in troubles {
+        for nth in 0.. {
+            let fault = Fault::at(nth, trouble);
+            test(Arc::clone(&fault), format!("{trouble:?} at call {nth}")).await;
+            if !fault.came() {
+                assert!(nth > 10, "the store was called {nth} times only");
+                break;
+            }
+        }
+    }
+}
+
 fn failure() -> object_store::Error {
     object_store::Error::Generic {
         store: "faulty",

@@ -11,6 +11,7 @@ pub mod datafile;
 pub(crate) mod faulty;
 pub mod footer;
 mod marks;
+mod names;
 pub mod object;
 mod plain;
 pub mod snapshot;

@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind};
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::{DeltaTable, DeltaTableError};
-use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::Deserialize;
@@ -116,23 +115,15 @@ impl TableSnapshot {
 /// # Errors
 /// [`LakeError`] where the store fails or the table's log cannot be read.
 pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
-    let fault = |error: DeltaTableError| delta_fault(&lake.shown(table), &error);
     // Listed first: what is written after the listing is not looked at, and what it lists is named by now or not.
     let objects = plain::list(lake, table).await?;
-    let mut delta = DeltaTable::new(lake.log_store(table));
-    delta.load().await.map_err(fault)?;
-    let log_store = delta.log_store();
-    let state = delta.snapshot().map_err(fault)?;
-    let mut named: HashSet<String> = state.log_data().iter().map(|file| file.path().into_owned()).collect();
-    let removed: Vec<String> = state
-        .all_tombstones(&log_store)
-        .map_ok(|file| file.path().into_owned())
-        .try_collect()
-        .await
-        .map_err(fault)?;
-    named.extend(removed);
     let folder = lake.path(table);
-    let named: HashSet<Path> = named.iter().map(|path| under(&folder, path)).collect();
+    let named: HashSet<Path> = super::commit::names(lake, table)
+        .await?
+        .iter()
+        .map(|path| Path::from_url_path(path).unwrap_or_else(|_| Path::from(path.as_str())))
+        .map(|path| folder.parts().chain(path.parts()).collect())
+        .collect();
     Ok(objects
         .into_iter()
         .filter(|object| !named.contains(&object.location))

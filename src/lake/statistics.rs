@@ -1,7 +1,7 @@
 //! The statistics that stand beside each file in a table's log, by which readers leave files out.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{max, max_string, min, min_string};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, SecondsFormat};
@@ -40,8 +40,8 @@ fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
             (low.is_finite() && high.is_finite()).then(|| (low.into(), high.into()))
         }
         DataType::Utf8 => {
-            let values = column.as_string::<i32>();
-            Some((low_string(min_string(values)?), high_string(max_string(values)?)?))
+            let (low, high) = string_bounds(column.as_string())?;
+            Some((low_string(low), high_string(high)?))
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let values = column.as_primitive::<TimestampMicrosecondType>();
@@ -53,6 +53,21 @@ fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
         }
         _ => None,
     }
+}
+
+/// The smallest and the largest, in one pass.
+fn string_bounds(values: &StringArray) -> Option<(&str, &str)> {
+    let mut values = values.iter().flatten();
+    let first = values.next()?;
+    Some(values.fold((first, first), |(low, high), value| {
+        if value < low {
+            (value, high)
+        } else if value > high {
+            (low, value)
+        } else {
+            (low, high)
+        }
+    }))
 }
 
 fn low_string(value: &str) -> Value {

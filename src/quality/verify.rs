@@ -83,7 +83,7 @@ pub async fn verify(
     progress: &dyn Progress,
 ) -> Result<VerifyReport, LakeError> {
     // The marks are read before the files: a commit in between shows in the files only, and is not judged.
-    let Some(writer) = TableWriter::open(lake, RAW_EVENTS).await? else {
+    let Some(mut writer) = TableWriter::open(lake, RAW_EVENTS).await? else {
         return Err(no_records(lake).await?);
     };
     let version = writer.version();
@@ -217,7 +217,7 @@ impl Tables {
         };
         if let Some(snapshot) = TableSnapshot::load(lake, QUARANTINE, AsOf::Newest).await? {
             // Marks from after the files, so that none of these lies beyond them.
-            if let Some(writer) = TableWriter::open(lake, QUARANTINE).await? {
+            if let Some(mut writer) = TableWriter::open(lake, QUARANTINE).await? {
                 tables.ends = writer.all_marks().await?;
             }
             tables.quarantine_version = snapshot.version;

@@ -6,12 +6,13 @@ use std::process::Command;
 use lakebed::fail_point::Step;
 
 use crate::support::kafka::{Topic, event};
-use crate::support::lake::{Held, bucket_lake, fetch, held, place_of};
+use crate::support::lake::{Held, age, bucket_lake, fetch, held, place_of};
 use crate::support::parallel;
 use crate::support::program::{archive, lakebed, run, with_store};
 
-/// So many that a table's log gets its first checkpoint where each message is a flush of its own.
 const MESSAGES: u64 = 300;
+/// The next version of a table that has none yet comes with a checkpoint.
+const LAST_WITHOUT_CHECKPOINT: u64 = 98;
 const PARTITIONS: i32 = 2;
 
 #[test]
@@ -28,14 +29,17 @@ fn killed_at_any_step_each_message_is_there_once() {
 
 async fn kill_at(step: Step) {
     let topic = Topic::new(PARTITIONS).await;
-    topic.send((0..MESSAGES).map(message));
     let lake = bucket_lake();
     let run_to_end = || {
         let mut command = archive(&topic.name, &lake);
-        let batch = if is_of_checkpoint(step) { "1" } else { "20" };
-        command.env("BATCH_SIZE", batch).arg("--until-end");
+        command.env("BATCH_SIZE", "20").arg("--until-end");
         command
     };
+    if matches!(step, Step::BeforeCheckpoint | Step::AfterCheckpoint) {
+        run(&mut run_to_end());
+        age(&lake, "raw_events", LAST_WITHOUT_CHECKPOINT).await;
+    }
+    topic.send((0..MESSAGES).map(message));
     if matches!(step, Step::BeforeSweep | Step::AfterSweep) {
         // So that there is a file to sweep.
         assert!(
@@ -80,11 +84,6 @@ fn is_killed(run: &mut Command, step: Step, nth: u32) -> bool {
         step.name()
     );
     output.status.code().is_none()
-}
-
-/// Checkpoints come after many commits.
-fn is_of_checkpoint(step: Step) -> bool {
-    matches!(step, Step::BeforeCheckpoint | Step::AfterCheckpoint)
 }
 
 #[derive(PartialEq, Eq)]

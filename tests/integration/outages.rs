@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{bucket_lake, eventually};
 use crate::support::program::{Running, archive, ended, json, lakebed, process_id, run, signal, start, with_store};
-use crate::support::python;
 use crate::support::toxiproxy::{Proxy, Stream, Toxic};
+use crate::support::{python, unique};
 
 const AWAY: &str = "the lake's store is away";
 const BACK: &str = "the lake's store answers again";
@@ -182,4 +182,31 @@ fn peak_mb(process: u32) -> u64 {
         .and_then(|peak| peak.split_whitespace().next()?.parse().ok())
         .expect("a peak");
     kilobytes / 1024
+}
+
+#[tokio::test]
+async fn members_whose_store_is_away_answer_the_group_and_go_on_afterwards() {
+    let place = Place::new(&[]).await;
+    let log = |name: &str| place.folder.path().join(name);
+    let said = |name: &str, words: &str| std::fs::read_to_string(log(name)).is_ok_and(|log| log.contains(words));
+    let group = unique("group");
+    let [first, second, third] = ["first", "second", "third"].map(|name| {
+        let member = start(place.archive().env("KAFKA_GROUP", &group), &log(name));
+        eventually("a member reads", || said(name, "reading partitions"));
+        member
+    });
+    place.topic.send((0..1000).map(event));
+    eventually("the first messages are archived", || place.rows() == 1000);
+    place.proxy.cut().await;
+    place.topic.send((1000..3000).map(event));
+    let put_off = "the partitions are taken, and wait for it";
+    for dead in [first, second] {
+        signal(&dead, "KILL");
+    }
+    // The last member is assigned all partitions, in one rebalance or two, and keeps neither waiting.
+    eventually("the group goes on", || said("third", put_off));
+    place.proxy.heal().await;
+    eventually("all is archived", || place.rows() == 3000);
+    leaves(third);
+    place.proves(3000).await;
 }

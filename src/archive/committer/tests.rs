@@ -19,7 +19,7 @@ use crate::archive::buffer::{Buffer, Limits, Message};
 use crate::archive::flush::{Cause, Flush};
 use crate::error::{HasKind, Kind};
 use crate::lake::TableSnapshot;
-use crate::lake::faulty::{self, Fault, Trouble};
+use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 use crate::lake::snapshot::AsOf;
 use crate::quality::{self, FindingKind, Progress, VerifyReport};
 
@@ -381,13 +381,13 @@ async fn a_type_that_another_member_gives_a_column_at_the_same_moment_holds() {
 #[tokio::test]
 async fn whatever_call_of_the_store_fails_hangs_or_loses_its_answer_each_message_lands_once() {
     let late = [1, 2, 4].map(Trouble::Late);
-    for kind in [Trouble::Refused, Trouble::AnswerLost].into_iter().chain(late) {
-        for nth in 0.. {
+    at_each_call(
+        [Trouble::Refused, Trouble::AnswerLost].into_iter().chain(late),
+        async |fault, when| {
             let place = Place::new();
             let mut before = place.committer().await;
             begin(&mut before, &[0, 1]).await;
-            let fault = Fault::at(nth, kind);
-            let lake = place.faulty(Arc::clone(&fault));
+            let lake = place.faulty(fault);
             let mut committer = until(async || Committer::open(&lake, TOPIC, 200).await).await;
             loop {
                 match committer.resume(&[0, 1]).await {
@@ -405,27 +405,20 @@ async fn whatever_call_of_the_store_fails_hangs_or_loses_its_answer_each_message
                 loop {
                     match committer.commit(&mut group).await {
                         Ok(fates) => {
-                            assert_eq!(archived(&fates), [0, 1], "{kind:?} at call {nth}");
+                            assert_eq!(archived(&fates), [0, 1], "{when}");
                             break;
                         }
-                        Err(error) => assert_eq!(error.kind(), Kind::Retry, "{kind:?} at call {nth}: {error}"),
+                        Err(error) => assert_eq!(error.kind(), Kind::Retry, "{when}: {error}"),
                     }
                 }
             }
             let (rows, quarantined) = place.held().await;
-            assert_eq!(
-                &rows | &quarantined,
-                &all(0, 0..16) | &all(1, 0..16),
-                "{kind:?} at call {nth}"
-            );
+            assert_eq!(&rows | &quarantined, &all(0, 0..16) | &all(1, 0..16), "{when}");
             place.committer().await.sweep().await.expect("it is swept");
-            assert_eq!(place.files().await, place.named().await, "{kind:?} at call {nth}");
-            if !fault.came() {
-                assert!(nth > 10, "the store was called {nth} times only");
-                break;
-            }
-        }
-    }
+            assert_eq!(place.files().await, place.named().await, "{when}");
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -477,37 +470,31 @@ async fn archive_behind_the_gap(lake: &Lake) -> Result<(), ArchiveError> {
 
 #[tokio::test]
 async fn wherever_a_process_dies_a_gap_is_recorded_once() {
-    for kind in [Trouble::Refused, Trouble::AnswerLost] {
-        for nth in 0.. {
-            let place = Place::new();
-            let mut before = place.committer().await;
-            begin(&mut before, &[0, 1]).await;
-            commit(&mut before, &place.lake(), &[(0, 0..7), (1, 0..7)]).await;
-            let fault = Fault::at(nth, kind);
-            let lake = place.faulty(Arc::clone(&fault));
-            // Each failure is the death of a process, and the next one begins where the lake says.
-            until(async || archive_behind_the_gap(&lake).await).await;
-            let (rows, quarantined) = place.held().await;
-            assert_eq!(
-                &rows | &quarantined,
-                &(&all(0, 0..7) | &all(0, 20..27)) | &all(1, 0..27),
-                "{kind:?} at call {nth}"
-            );
-            let findings = place.verified().await.findings;
-            let places: Vec<_> = findings
-                .iter()
-                .map(|finding| (finding.finding, &finding.places))
-                .collect();
-            assert!(
-                matches!(places.as_slice(), [(FindingKind::Lost, lost)] if lost[0].partition == 0 && lost[0].offsets == [[7, 19]]),
-                "{kind:?} at call {nth}: {findings:?}"
-            );
-            if !fault.came() {
-                assert!(nth > 10, "the store was called {nth} times only");
-                break;
-            }
-        }
-    }
+    at_each_call([Trouble::Refused, Trouble::AnswerLost], async |fault, when| {
+        let place = Place::new();
+        let mut before = place.committer().await;
+        begin(&mut before, &[0, 1]).await;
+        commit(&mut before, &place.lake(), &[(0, 0..7), (1, 0..7)]).await;
+        let lake = place.faulty(fault);
+        // Each failure is the death of a process, and the next one begins where the lake says.
+        until(async || archive_behind_the_gap(&lake).await).await;
+        let (rows, quarantined) = place.held().await;
+        assert_eq!(
+            &rows | &quarantined,
+            &(&all(0, 0..7) | &all(0, 20..27)) | &all(1, 0..27),
+            "{when}"
+        );
+        let findings = place.verified().await.findings;
+        let places: Vec<_> = findings
+            .iter()
+            .map(|finding| (finding.finding, &finding.places))
+            .collect();
+        assert!(
+            matches!(places.as_slice(), [(FindingKind::Lost, lost)] if lost[0].partition == 0 && lost[0].offsets == [[7, 19]]),
+            "{when}: {findings:?}"
+        );
+    })
+    .await;
 }
 
 /// Reads all of a topic that was made anew and holds nine messages.
@@ -538,40 +525,30 @@ async fn archive_made_anew(lake: &Lake) -> Result<(), ArchiveError> {
 
 #[tokio::test]
 async fn wherever_a_process_dies_a_topic_made_anew_is_archived_once_beside_the_former_one() {
-    for kind in [Trouble::Refused, Trouble::AnswerLost] {
-        for nth in 0.. {
-            let place = Place::new();
-            let mut before = place.committer().await;
-            before.know(Some(TopicId::from_mark(1)), &[0]).await.expect("readable");
-            begin(&mut before, &[0]).await;
-            commit(&mut before, &place.lake(), &[(0, 0..7)]).await;
-            let fault = Fault::at(nth, kind);
-            let lake = place.faulty(Arc::clone(&fault));
-            until(async || archive_made_anew(&lake).await).await;
-            let report = place.verified().await;
-            assert_eq!(report.findings, [], "{kind:?} at call {nth}");
-            let archives: Vec<(&str, i64, u64)> = report
-                .partitions
-                .iter()
-                .map(|found| {
-                    (
-                        found.topic.as_str(),
-                        found.next.unwrap_or_default(),
-                        found.rows + found.quarantined,
-                    )
-                })
-                .collect();
-            assert_eq!(
-                archives,
-                [("events", 7, 7), ("events#1", 9, 9)],
-                "{kind:?} at call {nth}"
-            );
-            if !fault.came() {
-                assert!(nth > 10, "the store was called {nth} times only");
-                break;
-            }
-        }
-    }
+    at_each_call([Trouble::Refused, Trouble::AnswerLost], async |fault, when| {
+        let place = Place::new();
+        let mut before = place.committer().await;
+        before.know(Some(TopicId::from_mark(1)), &[0]).await.expect("readable");
+        begin(&mut before, &[0]).await;
+        commit(&mut before, &place.lake(), &[(0, 0..7)]).await;
+        let lake = place.faulty(fault);
+        until(async || archive_made_anew(&lake).await).await;
+        let report = place.verified().await;
+        assert_eq!(report.findings, [], "{when}");
+        let archives: Vec<(&str, i64, u64)> = report
+            .partitions
+            .iter()
+            .map(|found| {
+                (
+                    found.topic.as_str(),
+                    found.next.unwrap_or_default(),
+                    found.rows + found.quarantined,
+                )
+            })
+            .collect();
+        assert_eq!(archives, [("events", 7, 7), ("events#1", 9, 9)], "{when}");
+    })
+    .await;
 }
 
 #[tokio::test]

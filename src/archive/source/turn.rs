@@ -1,26 +1,25 @@
 //! What the reading thread settles with the lake and the group beside reading, one thing at a time.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::Offset;
 
 use super::Source;
 use crate::archive::ArchiveError;
-use crate::archive::committer::{Fate, Resume};
+use crate::archive::committer::Fate;
 use crate::archive::flush::Cause;
 use crate::archive::group::{self, Rebalance};
-use crate::archive::loss::{Loss, Verdict};
 use crate::archive::pipeline::{Reply, Request};
-use crate::archive::starts::{self, Judged};
+use crate::archive::starts;
 use crate::error::{HasKind, Kind};
 use crate::kafka::KafkaFault;
 use crate::monitor;
 
 /// How long a partition that the group wants back is kept for its flush.
 const REVOKE_WAIT: Duration = Duration::from_secs(20);
+/// How long the group waits for the lake before it is answered without: all its members wait for this one meanwhile.
+const LAKE_WAIT: Duration = Duration::from_secs(10);
 /// How often an archiver that has reached its ends looks whether the other members have reached theirs.
 const ENDS_WAIT: Duration = Duration::from_millis(500);
 
@@ -33,9 +32,9 @@ pub(super) enum Turn {
     /// Partitions that the lake has never seen are getting their first marks.
     Adopting(Vec<i32>),
     /// The lake is asked where to begin to read assigned partitions.
-    Resuming,
+    Resuming(Vec<i32>),
     /// The lake is asked where to begin anew in partitions that others had read on.
-    Resetting,
+    Resetting(Vec<i32>),
     /// The group wants partitions back: what was read of them is on its way into the lake.
     Draining {
         partitions: Vec<i32>,
@@ -47,16 +46,22 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    /// What the group waits for.
-    pub(super) fn unanswered(self) -> Option<Rebalance> {
+    /// Whether the lake has been asked something.
+    pub(super) fn awaits_the_lake(&self) -> bool {
+        !matches!(self, Turn::Read | Turn::Draining { .. })
+    }
+
+    /// What the group waits for; `assigning` is whether it waits for the answer to an assignment.
+    pub(super) fn unanswered(self, assigning: bool) -> Option<Rebalance> {
         match self {
-            Turn::Assigned(partitions) | Turn::Adopting(partitions) => Some(Rebalance::Assign(partitions)),
-            Turn::Resuming => Some(Rebalance::Assign(Vec::new())),
+            Turn::Assigned(partitions) | Turn::Adopting(partitions) | Turn::Resuming(partitions) => {
+                assigning.then_some(Rebalance::Assign(partitions))
+            }
             Turn::Draining { partitions, .. } => Some(Rebalance::Revoke {
                 partitions,
                 lost: false,
             }),
-            Turn::Read | Turn::Resetting | Turn::Ending => None,
+            Turn::Read | Turn::Resetting(_) | Turn::Ending => None,
         }
     }
 }
@@ -76,7 +81,48 @@ impl Source<'_> {
                 self.commit_group_offsets(CommitMode::Async)?;
                 self.give_back(&partitions)
             }
+            Turn::Draining { .. } => Ok(()),
+            _ if self.keeps_the_group_waiting() => self.put_off(),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the group has waited for long enough for what the lake is asked.
+    fn keeps_the_group_waiting(&self) -> bool {
+        let waits = self.assigned || self.member.context().has_rebalance();
+        waits && self.asked.elapsed() > LAKE_WAIT
+    }
+
+    /// Answers the group without the lake, whose answer comes too late now, and asks the lake again later. Assigned
+    /// partitions are taken and not read before it has said where to begin.
+    fn put_off(&mut self) -> Result<(), ArchiveError> {
+        self.overdue += 1;
+        match std::mem::replace(&mut self.turn, Turn::Read) {
+            Turn::Assigned(partitions) | Turn::Adopting(partitions) | Turn::Resuming(partitions) => {
+                if std::mem::take(&mut self.assigned) {
+                    self.take_unread(&partitions)?;
+                }
+                self.unread.extend(partitions);
+            }
+            Turn::Resetting(partitions) => self.resets.extend(partitions),
+            Turn::Read | Turn::Ending | Turn::Draining { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the lake, and goes on with `turn` once it answers.
+    fn ask_lake(&mut self, request: Request, turn: Turn) {
+        self.asked = Instant::now();
+        self.ask(request);
+        self.turn = turn;
+    }
+
+    /// Has an assignment settled again from its beginning: Kafka did not answer, and will when its trouble has passed.
+    pub(super) fn ask_again(&mut self, partitions: Vec<i32>) {
+        if self.assigned {
+            self.delayed = Some(Rebalance::Assign(partitions));
+        } else {
+            self.unread.extend(partitions);
         }
     }
 
@@ -84,14 +130,8 @@ impl Source<'_> {
         let waiting = self.delayed.take();
         match waiting.or_else(|| self.member.context().next_rebalance()) {
             Some(Rebalance::Assign(partitions)) => {
-                let all = self.topic.probe.partitions().map_err(ArchiveError::from);
-                match self.unless_it_passes(all)? {
-                    Some(all) => {
-                        self.ask(Request::Marks(all));
-                        self.turn = Turn::Assigned(partitions);
-                    }
-                    None => self.delayed = Some(Rebalance::Assign(partitions)),
-                }
+                self.assigned = true;
+                self.settle_assignment(partitions)?;
             }
             Some(Rebalance::Revoke { partitions, lost: true }) => {
                 tracing::warn!(
@@ -116,6 +156,10 @@ impl Source<'_> {
                 };
             }
             None if self.doubtful => self.doubt()?,
+            None if !self.unread.is_empty() => {
+                let partitions = std::mem::take(&mut self.unread).into_iter().collect();
+                self.settle_assignment(partitions)?;
+            }
             None if !self.resets.is_empty() => {
                 let partitions = std::mem::take(&mut self.resets).into_iter().collect();
                 self.reset(partitions)?;
@@ -128,13 +172,22 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// Asks the lake for the whole topic's marks, to begin to read these partitions.
+    fn settle_assignment(&mut self, partitions: Vec<i32>) -> Result<(), ArchiveError> {
+        let all = self.topic.probe.partitions().map_err(ArchiveError::from);
+        match self.unless_it_passes(all)? {
+            Some(all) => self.ask_lake(Request::Marks(all), Turn::Assigned(partitions)),
+            None => self.ask_again(partitions),
+        }
+        Ok(())
+    }
+
     /// Stops reading partitions, drops what is buffered of them, and asks the lake where to begin anew.
     fn reset(&mut self, partitions: Vec<i32>) -> Result<(), ArchiveError> {
         if let Some(rest) = self.buffer.end(&partitions)? {
             self.send_flush(rest);
         }
-        self.ask(Request::Resume(partitions));
-        self.turn = Turn::Resetting;
+        self.ask_lake(Request::Resume(partitions.clone()), Turn::Resetting(partitions));
         Ok(())
     }
 
@@ -160,12 +213,16 @@ impl Source<'_> {
         }
         if self.sent == self.settled && self.ends_asked.is_none_or(|asked| asked.elapsed() >= ENDS_WAIT) {
             self.ends_asked = Some(Instant::now());
-            self.ask(Request::Marks(partitions));
-            self.turn = Turn::Ending;
+            self.ask_lake(Request::Marks(partitions), Turn::Ending);
         }
     }
 
     pub(super) fn hear(&mut self, reply: Reply) -> Result<(), ArchiveError> {
+        if self.overdue > 0 && matches!(reply, Reply::Marks(_) | Reply::Adopted | Reply::Resumed(_)) {
+            // Replies come in the order of the questions, and this one has been put off.
+            self.overdue -= 1;
+            return Ok(());
+        }
         match (reply, std::mem::replace(&mut self.turn, Turn::Read)) {
             (Reply::Failed(error), _) => return Err(error),
             (
@@ -199,23 +256,18 @@ impl Source<'_> {
                     let known = unseen.len() < marks.len();
                     let starts = starts::first(&self.topic.probe, &unseen, known, self.job.consumer.auto_offset_reset);
                     match self.unless_it_passes(starts)? {
-                        Some(starts) => {
-                            self.ask(Request::Adopt(starts));
-                            self.turn = Turn::Adopting(partitions);
-                        }
-                        None => self.delayed = Some(Rebalance::Assign(partitions)),
+                        Some(starts) => self.ask_lake(Request::Adopt(starts), Turn::Adopting(partitions)),
+                        None => self.ask_again(partitions),
                     }
                 } else {
-                    self.ask(Request::Resume(partitions));
-                    self.turn = Turn::Resuming;
+                    self.ask_lake(Request::Resume(partitions.clone()), Turn::Resuming(partitions));
                 }
             }
             (Reply::Adopted, Turn::Adopting(partitions)) => {
-                self.ask(Request::Resume(partitions));
-                self.turn = Turn::Resuming;
+                self.ask_lake(Request::Resume(partitions.clone()), Turn::Resuming(partitions));
             }
-            (Reply::Resumed(resumes), Turn::Resuming) => self.begin(resumes)?,
-            (Reply::Resumed(resumes), Turn::Resetting) => self.begin_anew(resumes)?,
+            (Reply::Resumed(resumes), Turn::Resuming(_)) => self.begin(resumes)?,
+            (Reply::Resumed(resumes), Turn::Resetting(_)) => self.begin_anew(resumes)?,
             (Reply::Marks(marks), Turn::Ending) => {
                 let reached =
                     self.ends.iter().flatten().all(|(partition, end)| {
@@ -232,23 +284,6 @@ impl Source<'_> {
             (_, turn) => self.turn = turn,
         }
         Ok(())
-    }
-
-    /// What is read is of another topic under the same name: nothing of it may land.
-    fn halt_all(&mut self) -> Result<(), ArchiveError> {
-        if self.job.accept_loss {
-            return Err(ArchiveError::Anew);
-        }
-        let all: Vec<i32> = self.buffer.positions().map(|(partition, _)| partition).collect();
-        self.buffer.end(&all)?;
-        for partition in &all {
-            self.halted
-                .add(&self.job.kafka.topic, *partition, Loss::MadeAnew, Instant::now());
-        }
-        let list = self.list(all.iter().map(|partition| (*partition, Offset::Invalid)))?;
-        self.member
-            .pause(&list)
-            .map_err(|error| self.fault("pause partitions", &error))
     }
 
     fn settle(&mut self, fates: Vec<(i32, Fate)>, version: u64) -> Result<(), ArchiveError> {
@@ -277,159 +312,6 @@ impl Source<'_> {
         self.commit_group_offsets(CommitMode::Async)
     }
 
-    /// Answers an assignment: reads its partitions from the lake's marks on.
-    fn begin(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
-        let marks: BTreeMap<i32, i64> = resumes
-            .iter()
-            .map(|(partition, resume)| (*partition, resume.mark))
-            .collect();
-        let Some(judged) = self.judge(&marks)? else {
-            self.delayed = Some(Rebalance::Assign(marks.into_keys().collect()));
-            return Ok(());
-        };
-        let mut offsets = BTreeMap::new();
-        for (partition, resume) in resumes {
-            let end = self.ends.as_ref().and_then(|ends| ends.get(&partition)).copied();
-            self.total += u64::try_from(end.unwrap_or(resume.mark) - resume.mark).unwrap_or_default();
-            let start = self.start(partition, resume, judged.get(&partition));
-            offsets.insert(partition, start.map_or(Offset::End, Offset::Offset));
-        }
-        monitor::archiver().begins(&marks);
-        tracing::info!(topic = %self.job.kafka.topic, from = ?marks, "reading partitions from the lake's marks");
-        let (read, unread): (Vec<_>, Vec<_>) = offsets
-            .iter()
-            .map(|(partition, offset)| (*partition, *offset))
-            .partition(|(partition, _)| !self.paused && !self.halted.contains(*partition));
-        let (read, unread) = (self.list(read.into_iter())?, self.list(unread.into_iter())?);
-        let list = self.list(offsets.into_iter())?;
-        group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
-        // One that is given back while it is paused comes back paused.
-        self.member
-            .resume(&read)
-            .and_then(|()| self.member.pause(&unread))
-            .map_err(|error| self.fault("pause partitions", &error))
-    }
-
-    /// Goes back to the lake's marks in partitions that others had read on, or that Kafka had nothing of.
-    fn begin_anew(&mut self, resumes: BTreeMap<i32, Resume>) -> Result<(), ArchiveError> {
-        let marks = resumes
-            .iter()
-            .map(|(partition, resume)| (*partition, resume.mark))
-            .collect();
-        let Some(judged) = self.judge(&marks)? else {
-            self.resets.extend(marks.into_keys());
-            return Ok(());
-        };
-        for (partition, resume) in resumes {
-            self.halted.remove(partition);
-            if let Some(offset) = self.start(partition, resume, judged.get(&partition)) {
-                monitor::archiver().begins([(&partition, &offset)]);
-                self.restart(partition, offset)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Begins to read a partition as it was judged; the offset to read from, none where it is not read.
-    fn start(&mut self, partition: i32, resume: Resume, judged: Option<&Judged>) -> Option<i64> {
-        let judged = judged?;
-        self.known_ends.insert(partition, judged.end);
-        match judged.verdict {
-            Verdict::Read => {
-                self.buffer.begin(partition, resume.mark, resume.quarantined);
-                Some(resume.mark)
-            }
-            Verdict::Gap(until) => {
-                self.buffer.begin(partition, resume.mark, resume.quarantined);
-                self.lose(partition, until);
-                Some(until)
-            }
-            Verdict::Anew => None,
-            Verdict::Halt(loss) => {
-                self.halted.add(&self.job.kafka.topic, partition, loss, Instant::now());
-                None
-            }
-        }
-    }
-
-    /// Finds out of which partitions Kafka has dropped what comes next.
-    fn doubt(&mut self) -> Result<(), ArchiveError> {
-        let positions: BTreeMap<i32, i64> = self
-            .buffer
-            .positions()
-            .filter(|(partition, _)| !self.halted.contains(*partition))
-            .collect();
-        let Some(judged) = self.judge(&positions)? else {
-            return Ok(());
-        };
-        let verdicts: BTreeMap<i32, Verdict> = judged
-            .iter()
-            .map(|(partition, judged)| (*partition, judged.verdict))
-            .collect();
-        self.doubtful = false;
-        if verdicts
-            .values()
-            .any(|verdict| *verdict == Verdict::Halt(Loss::MadeAnew))
-        {
-            return self.halt_all();
-        }
-        // What was read is not in Kafka any more: it must not be dropped and read again.
-        self.cut(Cause::Loss);
-        if verdicts.values().all(|verdict| *verdict == Verdict::Read) {
-            self.resets.extend(positions.into_keys());
-            return Ok(());
-        }
-        for (partition, verdict) in verdicts {
-            match verdict {
-                Verdict::Read | Verdict::Anew => {}
-                Verdict::Gap(until) => {
-                    self.lose(partition, until);
-                    self.restart(partition, until)?;
-                }
-                Verdict::Halt(loss) => self.halted.add(&self.job.kafka.topic, partition, loss, Instant::now()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Records that Kafka dropped what comes next of a partition, up to before `until`.
-    fn lose(&mut self, partition: i32, until: i64) {
-        self.cut(Cause::Loss);
-        if let Some(flush) = self.buffer.lose(partition, until, Utc::now()) {
-            tracing::warn!(topic = %self.job.kafka.topic, partition, offsets = ?flush.covered.get(&partition).map(|lost| &lost.offsets), "Kafka dropped offsets before they were archived; the gap is recorded in the lake, and reading goes on behind it");
-            self.send_flush(flush);
-        }
-    }
-
-    /// Reads a partition from an offset on, unless the lake takes nothing at present; then it is paused there.
-    fn restart(&mut self, partition: i32, offset: i64) -> Result<(), ArchiveError> {
-        let list = self.list(std::iter::once((partition, Offset::Offset(offset))))?;
-        let restarted = group::restart(&self.member, &list)
-            .and_then(|()| match self.paused {
-                true => self.member.pause(&list),
-                false => self.member.resume(&list),
-            })
-            .map_err(|error| self.fault("read from another offset", &error));
-        if self.unless_it_passes(restarted)?.is_none() {
-            self.resets.insert(partition);
-        }
-        Ok(())
-    }
-
-    /// What to do with partitions of which these offsets come next; none where Kafka does not say at present.
-    fn judge(&mut self, next: &BTreeMap<i32, i64>) -> Result<Option<BTreeMap<i32, Judged>>, ArchiveError> {
-        let judged = starts::judge(&self.topic.probe, self.topic.settled.id, next, self.job.accept_loss);
-        let judged = self.unless_it_passes(judged)?;
-        if judged
-            .iter()
-            .flat_map(BTreeMap::values)
-            .any(|judged| judged.verdict == Verdict::Anew)
-        {
-            return Err(ArchiveError::Anew);
-        }
-        Ok(judged)
-    }
-
     /// What Kafka answered; none where it did not, and will when its trouble has passed.
     pub(super) fn unless_it_passes<T>(&mut self, answer: Result<T, ArchiveError>) -> Result<Option<T>, ArchiveError> {
         match answer {
@@ -451,6 +333,7 @@ impl Source<'_> {
         }
         monitor::archiver().ends(partitions);
         for partition in partitions {
+            self.unread.remove(partition);
             self.resets.remove(partition);
             self.halted.remove(*partition);
             self.report.next_offsets.remove(partition);

@@ -79,7 +79,7 @@ impl Committer {
     /// # Errors
     /// [`ArchiveError::Lake`] where the store fails or the table is not one that lakebed can write.
     pub async fn open(lake: &Lake, max_columns: usize) -> Result<Option<Committer>, ArchiveError> {
-        let Some(events) = TableWriter::open(lake, RAW_EVENTS).await? else {
+        let Some(mut events) = TableWriter::open(lake, RAW_EVENTS).await? else {
             return Ok(None);
         };
         let schema = columns::of_table(lake, events.schema(), max_columns)?;

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -13,7 +12,7 @@ use crate::archive::flush::{Cause, Flush};
 use crate::archive::writer;
 use crate::error::{HasKind, Kind};
 use crate::event::EventSchema;
-use crate::lake::faulty::{self, Fault, Trouble};
+use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 use crate::lake::snapshot::unnamed;
 use crate::quality::places::{self, Columns};
 use crate::quality::{self, Finding};
@@ -189,29 +188,20 @@ async fn without_the_assumption_or_of_another_reason_nothing_becomes_a_row() {
 
 #[tokio::test]
 async fn whatever_call_of_the_store_fails_or_loses_its_answer_each_message_becomes_a_row_once() {
-    for trouble in [Trouble::Refused, Trouble::AnswerLost] {
-        for nth in 0.. {
-            let place = place(0..6).await;
-            let fault = Fault::at(nth, trouble);
-            let lake = faulty::lake(place.0.path(), Arc::clone(&fault));
-            loop {
-                // As after a kill: from the beginning.
-                match replay(&lake, &job(1), &Quiet).await {
-                    Ok(_) => break,
-                    Err(error) => assert!(
-                        matches!(error.kind(), Kind::Retry | Kind::Data),
-                        "{trouble:?} at call {nth}: {error}"
-                    ),
-                }
-            }
-            assert_eq!(place.rows().await, all(0..6), "{trouble:?} at call {nth}");
-            assert_eq!(place.unnamed().await, 0, "{trouble:?} at call {nth} leaves files");
-            if !fault.came() {
-                assert!(nth > 10, "the store was called {nth} times only");
-                break;
+    at_each_call([Trouble::Refused, Trouble::AnswerLost], async |fault, when| {
+        let place = place(0..6).await;
+        let lake = faulty::lake(place.0.path(), fault);
+        loop {
+            // As after a kill: from the beginning.
+            match replay(&lake, &job(1), &Quiet).await {
+                Ok(_) => break,
+                Err(error) => assert!(matches!(error.kind(), Kind::Retry | Kind::Data), "{when}: {error}"),
             }
         }
-    }
+        assert_eq!(place.rows().await, all(0..6), "{when}");
+        assert_eq!(place.unnamed().await, 0, "{when} leaves files");
+    })
+    .await;
 }
 
 #[tokio::test]

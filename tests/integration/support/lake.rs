@@ -25,6 +25,18 @@ pub async fn objects(lake: &str, under: &str) -> Vec<String> {
     objects.iter().map(|object| object.location.to_string()).collect()
 }
 
+/// Puts commits that change nothing into a table's log, up to this version.
+pub async fn age(lake: &str, table: &str, version: u64) {
+    let (store, prefix) = store(lake);
+    let log = format!("{prefix}/{table}/_delta_log");
+    let present = objects(lake, &format!("{table}/_delta_log")).await.len() as u64;
+    for version in present..=version {
+        let nothing = r#"{"commitInfo":{"timestamp":0,"operation":"WRITE","operationParameters":{}}}"#;
+        let commit = format!("{log}/{version:020}.json").into();
+        store.put(&commit, nothing.into()).await.expect("a commit");
+    }
+}
+
 /// The S3 server's store, and the lake's prefix in it.
 fn store(lake: &str) -> (impl ObjectStore, String) {
     let bucket = service("LAKEBED_TEST_BUCKET");

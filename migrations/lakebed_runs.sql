@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS lakebed_runs (
     events_read    bigint,
     corrupt_files  bigint,
     rows_per_table jsonb,
-    error          text
+    error          text,
+    figures        jsonb
 );
 COMMENT ON TABLE lakebed_runs IS 'One row per run of lakebed process, failed ones too; a run''s row and its tables are committed together.';
 COMMENT ON COLUMN lakebed_runs.id IS 'The run';
@@ -28,3 +29,4 @@ COMMENT ON COLUMN lakebed_runs.events_read IS 'Events in the window';
 COMMENT ON COLUMN lakebed_runs.corrupt_files IS 'Data files of the window that could not be read and were left out (--skip-corrupt)';
 COMMENT ON COLUMN lakebed_runs.rows_per_table IS 'Rows that were published, by table';
 COMMENT ON COLUMN lakebed_runs.error IS 'Why the run failed';
+COMMENT ON COLUMN lakebed_runs.figures IS 'What the run had cost when its row was written: files, bytes, milliseconds of each step and of processor, memory, requests';

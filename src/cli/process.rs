@@ -3,11 +3,12 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
+use super::progress::RunBar;
 use super::{Format, output, stop};
 use crate::config::{
     HistorySettings, LakeSettings, MonitorSettings, PostgresSettings, ScheduleSettings, SettingsError,
 };
-use crate::history::{Outcome, RunReport, Step};
+use crate::history::{Figures, Outcome, RunReport, Step};
 use crate::lake::Lake;
 use crate::monitor;
 use crate::schedule::{self, Job, Plan};
@@ -49,7 +50,7 @@ impl ProcessCommand {
     pub async fn run(self, matches: &ArgMatches) -> anyhow::Result<()> {
         self.check(matches)?;
         let stop = stop::between_steps()?;
-        let lake = Lake::open(&self.lake)?;
+        let (lake, counts) = Lake::open(&self.lake)?.counted();
         let job = Job {
             settings: &self.history,
             lake: &lake,
@@ -58,7 +59,11 @@ impl ProcessCommand {
             timeout: self.schedule.timeout,
         };
         let Some(plan) = Plan::of(&self.schedule)? else {
-            let report = schedule::once(&job, &stop, &log).await?;
+            let bar = RunBar::new(counts);
+            let progress = |step: Step| bar.turn_to(&step.clone(), || log(step));
+            let report = schedule::once(&job, &stop, &progress).await;
+            drop(bar);
+            let report = report?;
             return output::print(self.format, &report, text);
         };
         let trigger = stop::trigger()?;
@@ -125,6 +130,24 @@ fn log(step: Step) {
     }
 }
 
+/// What the run has cost, in a line.
+fn cost(figures: &Figures) -> String {
+    let seconds = |ms: u64| format!("{}.{:02} s", ms / 1000, ms % 1000 / 10);
+    let cpu = figures
+        .cpu_ms
+        .map_or_else(String::new, |ms| format!(", {} of processor time", seconds(ms)));
+    let memory = figures
+        .peak_memory_bytes
+        .map_or_else(String::new, |bytes| format!(", {} MB of memory at most", bytes >> 20));
+    format!(
+        "Took {}{cpu}{memory}; {} of {} data files were read, {} bytes.",
+        seconds(figures.step_ms.values().sum()),
+        output::grouped(figures.files_read),
+        output::grouped(figures.files_read + figures.files_pruned),
+        output::grouped(figures.bytes_read),
+    )
+}
+
 fn text(report: &RunReport) -> String {
     let events = output::grouped(report.events_read.unwrap_or_default());
     let window = format!(
@@ -164,6 +187,7 @@ fn text(report: &RunReport) -> String {
         .into_iter()
         .flatten()
         .chain(rows.filter(|_| report.outcome == Outcome::Published))
+        .chain(report.figures.as_ref().map(cost))
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -83,7 +83,6 @@ fn tell(summed: &Summed, progress: &(dyn Fn(Step) + Sync)) {
         state,
         reason,
         files_summed,
-        bytes_summed: _,
     } = summed.report.clone();
     progress(Step::Summed {
         events: summed.relations.events,

@@ -5,6 +5,7 @@
 //! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step.
 
 mod compute;
+mod figures;
 mod interruption;
 pub mod lease;
 pub mod news;
@@ -24,6 +25,7 @@ mod tests;
 pub mod window;
 
 pub use compute::compute_tables;
+pub use figures::Figures;
 pub use interruption::{Interruption, Phase};
 pub use publish::lake::{read_published, read_published_tables};
 pub use publish::postgres::read_published_in_postgres;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
 use super::compute::compute;
+use super::figures::Meter;
 use super::interruption::{Interruption, Now, unless_interrupted};
 use super::presence::lost_file;
 use super::publish::Target;
@@ -88,15 +89,18 @@ pub async fn run_until(
     interrupted: impl Future<Output = Interruption>,
 ) -> Result<RunReport, HistoryError> {
     let window = Window::of(settings, now)?;
+    let (meter, lake) = &Meter::begin(lake);
     let target = Target::new(lake, postgres);
     let mut report = RunReport::begin(&window, settings.mode, target.shown());
     let phase = Now::default();
     let told = |step: Step| {
+        meter.hear(&step);
         phase.hear(&step);
         progress(step);
     };
-    let work = attempt(settings, lake, &target, &window, &mut report, &told);
+    let work = attempt(settings, lake, &target, &window, &mut report, meter, &told);
     let done = unless_interrupted(work, interrupted, &phase).await;
+    report.figures = Some(meter.figures());
     if let Err(error) = &done {
         report.ends(Outcome::Failed);
         report.error = Some(error.to_string());
@@ -111,6 +115,7 @@ async fn attempt(
     target: &Target<'_>,
     window: &Window,
     report: &mut RunReport,
+    meter: &Meter,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
     target.prepare().await?;
@@ -125,6 +130,7 @@ async fn attempt(
             help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
         })?;
     report.reads(&events);
+    meter.reads(&events);
     progress(Step::Reading {
         files: events.files.len(),
         lake_version: events.version,
@@ -145,6 +151,7 @@ async fn attempt(
     report.computed(&computed);
     report.rollup = Some(computed.summed.keep(lake).await);
     progress(Step::Publishing { place: target.shown() });
+    report.figures = Some(meter.figures());
     target.publish(&computed.rows, settings.mode, report).await
 }
 

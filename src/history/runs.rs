@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::compute::Computed;
-use super::{RollupReport, Window};
+use super::{Figures, RollupReport, Window};
 use crate::config::history::PublishMode;
 use crate::lake::TableSnapshot;
 
@@ -78,6 +78,9 @@ pub struct RunReport {
     /// What became of the rollup that the lake keeps; none where the run failed before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollup: Option<RollupReport>,
+    /// What it cost; none where it failed before it had begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Figures>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -104,6 +107,7 @@ impl RunReport {
             published_to,
             table_versions: None,
             rollup: None,
+            figures: None,
             error: None,
         }
     }
@@ -148,7 +152,7 @@ impl RunReport {
     }
 }
 
-/// A map of table names as JSON text.
-pub(super) fn json_text<V: Serialize>(map: &BTreeMap<&'static str, V>) -> String {
-    serde_json::to_string(map).unwrap_or_else(|_| "{}".to_owned())
+/// Numbers by name as JSON text.
+pub(super) fn json_text<V: Serialize>(named: &V) -> String {
+    serde_json::to_string(named).unwrap_or_else(|_| "{}".to_owned())
 }

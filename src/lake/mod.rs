@@ -6,6 +6,7 @@
 
 pub mod changes;
 pub mod commit;
+pub mod counted;
 pub mod datafile;
 #[cfg(test)]
 pub(crate) mod faulty;

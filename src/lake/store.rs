@@ -14,6 +14,7 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
+use super::counted::{Counts, counted};
 use super::snapshot::{io_fault, store_fault};
 use super::{LakeError, RAW_EVENTS};
 use crate::config::{LakeSettings, Secret};
@@ -79,6 +80,13 @@ impl Lake {
             root: through(Arc::clone(&lake.root)),
             ..lake
         })
+    }
+
+    /// The same lake through a store that counts what is asked of it from now on.
+    pub fn counted(&self) -> (Lake, Arc<Counts>) {
+        let (root, counts) = counted(self.store(), self.path(RAW_EVENTS), self.folder.is_some());
+        let lake = Lake { root, ..self.clone() };
+        (lake, counts)
     }
 
     /// The store, whose paths begin at its root ([`Lake::path`] gives the lake's).

@@ -36,10 +36,12 @@ impl Skip {
 pub struct Read {
     /// Events of its window.
     pub events: u64,
-    /// Data files that it summed up.
+    /// Data files that it opened.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes that it read of them.
     pub bytes: u64,
+    /// How often it asked the lake's store, by kind.
+    pub requests: [(&'static str, u64); 4],
 }
 
 /// The figures of such a process, each of which stands in docs/metrics.md.
@@ -50,6 +52,7 @@ pub struct Processor {
     events: IntCounter,
     files: IntCounter,
     bytes: IntCounter,
+    requests: IntCounterVec,
     run_seconds: Histogram,
     step_seconds: HistogramVec,
     state: Arc<Mutex<State>>,
@@ -88,9 +91,14 @@ impl Processor {
             ),
             files: counter(
                 "lakebed_run_files_total",
-                "Data files that these runs summed up: those that no earlier run had.",
+                "Data files of raw_events that these runs opened: most are those that no earlier run had summed up.",
             ),
-            bytes: counter("lakebed_run_bytes_total", "Bytes of these files."),
+            bytes: counter("lakebed_run_bytes_total", "Bytes that they read of these files."),
+            requests: counters(
+                "lakebed_run_requests_total",
+                "Requests of these runs to the lake's store, by kind, tries of one request counted once.",
+                "request",
+            ),
             run_seconds: run_histogram(
                 "lakebed_run_duration_seconds",
                 "Time from a run's beginning to its end, all tries included.",
@@ -115,6 +123,9 @@ impl Processor {
         for reason in [Skip::Held, Skip::Late] {
             processor.skipped.with_label_values(&[reason.as_str()]);
         }
+        for request in ["get", "put", "list", "delete"] {
+            processor.requests.with_label_values(&[request]);
+        }
         for step in ["prepare", "sum_up", "tables", "publish"] {
             processor.step_seconds.with_label_values(&[step]);
         }
@@ -129,7 +140,7 @@ impl Processor {
         for counter in [&self.retries, &self.events, &self.files, &self.bytes] {
             registry.register(Box::new(counter.clone()))?;
         }
-        for family in [&self.runs, &self.skipped] {
+        for family in [&self.runs, &self.skipped, &self.requests] {
             registry.register(Box::new(family.clone()))?;
         }
         registry.register(Box::new(self.run_seconds.clone()))?;
@@ -167,6 +178,9 @@ impl Processor {
         self.events.inc_by(read.events);
         self.files.inc_by(read.files);
         self.bytes.inc_by(read.bytes);
+        for (request, count) in read.requests {
+            self.requests.with_label_values(&[request]).inc_by(count);
+        }
     }
 
     /// A run has ended with this outcome.

@@ -135,11 +135,18 @@ fn say(ended: &Result<RunReport, HistoryError>, took: Duration) {
 
 /// What a run has read, as the metrics count it.
 fn read(report: &RunReport) -> Read {
-    let rollup = report.rollup.as_ref();
+    let figures = report.figures.as_ref();
+    let requests = figures.map(|figures| figures.requests).unwrap_or_default();
     Read {
         events: report.events_read.unwrap_or_default(),
-        files: rollup.map_or(0, |rollup| rollup.files_summed as u64),
-        bytes: rollup.map_or(0, |rollup| rollup.bytes_summed),
+        files: figures.map_or(0, |figures| figures.files_read),
+        bytes: figures.map_or(0, |figures| figures.bytes_read),
+        requests: [
+            ("get", requests.gets),
+            ("put", requests.puts),
+            ("list", requests.lists),
+            ("delete", requests.deletes),
+        ],
     }
 }
 

@@ -117,11 +117,25 @@ impl Limits<'_> {
 async fn take(job: &Job<'_>, manner: Manner, limits: &Limits<'_>) -> Result<Option<Lease>, HistoryError> {
     let mut leases = Leases::new(job.lake, Some(job.postgres));
     let begun = Instant::now();
+    let place = leases.place();
+    let held = |holder: Holder| HistoryError::Held {
+        place: place.clone(),
+        holder,
+        waited: shown(begun.elapsed()),
+    };
+    // Who has waited in vain is told for whom.
+    let in_vain = |why: Interruption, holder: Option<Holder>| match (why, holder) {
+        (Interruption::TimedOut(_), Some(holder)) => held(holder),
+        (why, _) => HistoryError::Interrupted {
+            why,
+            during: Phase::Prepare,
+        },
+    };
     let mut waits_for: Option<Holder> = None;
     loop {
         let look = tokio::select! {
             look = leases.look() => look,
-            why = limits.reached() => return Err(HistoryError::Interrupted { why, during: Phase::Prepare }),
+            why = limits.reached() => return Err(in_vain(why, waits_for)),
         };
         let (holder, lives) = match (look, waits_for.take()) {
             (Ok(Look::Ours(lease)), _) => return Ok(Some(lease)),
@@ -136,19 +150,15 @@ async fn take(job: &Job<'_>, manner: Manner, limits: &Limits<'_>) -> Result<Opti
             (Err(_), Some(holder)) => (holder, false),
             (Err(error), None) => return Err(error),
         };
-        let gives_way = match manner {
-            Manner::Once => job.timeout.is_none() && begun.elapsed() >= PATIENCE,
-            Manner::Repeated => lives || begun.elapsed() >= PATIENCE,
-        };
-        if gives_way {
-            return Err(HistoryError::Held {
-                place: leases.place(),
-                holder,
-                waited: shown(begun.elapsed()),
-            });
+        let leaves_it_its_way = manner == Manner::Repeated && lives;
+        let enough = job.timeout.is_none() && begun.elapsed() >= PATIENCE;
+        if leaves_it_its_way || enough {
+            return Err(held(holder));
         }
-        waits_for = Some(holder);
-        limits.wait(LOOK_AGAIN).await?;
+        tokio::select! {
+            () = sleep(LOOK_AGAIN) => waits_for = Some(holder),
+            why = limits.reached() => return Err(in_vain(why, Some(holder))),
+        }
     }
 }
 

@@ -325,3 +325,23 @@ async fn a_server_that_refuses_or_is_away_is_named_without_the_password() {
     }
     place.finish().await;
 }
+
+#[tokio::test]
+async fn a_table_of_runs_that_an_earlier_version_made_gets_the_columns_it_lacks() {
+    let place = Place::new().await;
+    place.archive(&[Some("Ann")]).await;
+    place.run(PublishMode::Overwrite).await.unwrap();
+    let client = place.client().await;
+    let earlier = "ALTER TABLE lakebed_runs DROP COLUMN corrupt_files, DROP COLUMN figures";
+    client.batch_execute(earlier).await.unwrap();
+    place.run(PublishMode::Overwrite).await.unwrap();
+    let sql = "SELECT figures ->> 'files_pruned', (figures #>> '{requests,gets}')::int > 0, (figures -> 'step_ms' ->> 'tables') IS NOT NULL
+               FROM lakebed_runs ORDER BY started_at DESC LIMIT 1";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(
+        (row.get(0), row.get(1), row.get(2)),
+        (Some("1"), Some(true), Some(true))
+    );
+    assert_eq!(count(&client, "lakebed_runs").await, 2);
+    place.finish().await;
+}

@@ -229,6 +229,7 @@ fn schema() -> SchemaRef {
         field("rows_per_table", DataType::Utf8),
         field("table_versions", DataType::Utf8),
         field("error", DataType::Utf8),
+        field("figures", DataType::Utf8),
     ]))
 }
 
@@ -254,6 +255,7 @@ fn row(report: &RunReport) -> Result<RecordBatch, HistoryError> {
         text(Some(&json_text(&report.rows_per_table))),
         text(versions.as_deref()),
         text(report.error.as_deref()),
+        text(report.figures.as_ref().map(json_text).as_deref()),
     ];
     RecordBatch::try_new(schema(), columns).map_err(|error| query_fault("the run's row", &error.into()))
 }

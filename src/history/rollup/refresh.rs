@@ -62,8 +62,6 @@ pub struct RollupReport {
     pub reason: Option<String>,
     /// Data files that were summed up.
     pub files_summed: usize,
-    /// Their bytes.
-    pub bytes_summed: u64,
 }
 
 /// What a rollup is asked for.
@@ -229,7 +227,6 @@ async fn anew(request: Request<'_>, base: Option<Base>, reason: String) -> Resul
     let seconds = if base.is_some() { reach(hours, files) } else { hours };
     let work = work_on(files, seconds);
     let files_summed = work.files.len();
-    let bytes_summed = bytes_of(&work);
     let partials = sum_up_all(&workshop, request.batches(&[work])).await?;
     let (pieces, parts) = taken_apart(partials);
     let summed = Computed::of(&workshop, &request, pieces, parts).await?;
@@ -242,7 +239,6 @@ async fn anew(request: Request<'_>, base: Option<Base>, reason: String) -> Resul
         state,
         reason: Some(reason),
         files_summed,
-        bytes_summed,
     };
     let covers = if base.is_some() {
         coverage(&request, seconds, &summed.left_out).await?
@@ -266,7 +262,6 @@ async fn add(
     };
     let workshop = Workshop::new()?;
     let files_summed: usize = work.iter().map(|work| work.files.len()).sum();
-    let bytes_summed = work.iter().map(bytes_of).sum();
     let (new, mut parts) = taken_apart(sum_up_all(&workshop, request.batches(&work)).await?);
     let left_out = workshop.left_out.names();
     let half = |work: &Work| work.extends && work.files.iter().any(|file| left_out.contains(file.path.as_ref()));
@@ -301,7 +296,6 @@ async fn add(
         },
         reason: None,
         files_summed,
-        bytes_summed,
     };
     let now = coverage(&request, covers, &summed.left_out).await?;
     let now = now.filter(|now| now != covered);
@@ -431,10 +425,6 @@ async fn coverage(
         last,
         left_out: left_out.iter().cloned().collect(),
     }))
-}
-
-fn bytes_of(work: &Work) -> u64 {
-    work.files.iter().map(|file| file.size).sum()
 }
 
 fn taken_apart(partials: Vec<Partial>) -> (Vec<Piece>, Vec<RecordBatch>) {

@@ -160,6 +160,15 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// As [`eventually`], of a condition that has to be waited for itself.
+pub async fn eventually_async(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Rows that the Delta log of a local lake's table names by now, from the counts in its commits.
 pub fn committed_rows(lake: &Path, table: &str) -> u64 {
     let log = lake.join(table).join("_delta_log");

@@ -40,13 +40,20 @@ pub(super) const HISTORY: &[Definition] = &[
 ];
 
 /// What earlier versions made without a column: the table, the column, and the DDL that adds it.
-const MIGRATIONS: [(&str, &str, &str); 1] = [(
-    RUNS_TABLE,
-    "corrupt_files",
-    include_str!("../../../../migrations/lakebed_runs_corrupt_files.sql"),
-)];
+const MIGRATIONS: [(&str, &str, &str); 2] = [
+    (
+        RUNS_TABLE,
+        "corrupt_files",
+        include_str!("../../../../migrations/lakebed_runs_corrupt_files.sql"),
+    ),
+    (
+        RUNS_TABLE,
+        "figures",
+        include_str!("../../../../migrations/lakebed_runs_figures.sql"),
+    ),
+];
 
-const RUNS_COLUMNS: [(&str, &str); 13] = [
+const RUNS_COLUMNS: [(&str, &str); 14] = [
     ("id", "uuid"),
     ("outcome", "text"),
     ("started_at", "timestamp with time zone"),
@@ -60,6 +67,7 @@ const RUNS_COLUMNS: [(&str, &str); 13] = [
     ("corrupt_files", "bigint"),
     ("rows_per_table", "jsonb"),
     ("error", "text"),
+    ("figures", "jsonb"),
 ];
 
 /// Makes the schema and those of the tables that are missing, and refuses one that has other columns.

@@ -18,8 +18,9 @@ pub(super) async fn insert(
     transaction
         .execute(
             "INSERT INTO lakebed_runs (id, outcome, started_at, ended_at, window_start, window_end, lake_id, lake_version,
-                                       mode, events_read, corrupt_files, rows_per_table, error)
-             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12::text::jsonb, $13)",
+                                       mode, events_read, corrupt_files, rows_per_table, error, figures)
+             VALUES ($1::text::uuid, $2, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12::text::jsonb, $13,
+                     $14::text::jsonb)",
             &[
                 &report.id,
                 &report.outcome.as_str(),
@@ -34,6 +35,7 @@ pub(super) async fn insert(
                 &report.signed_corrupt_files(),
                 &json_text(&report.rows_per_table),
                 &error,
+                &report.figures.as_ref().map(json_text),
             ],
         )
         .await

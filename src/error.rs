@@ -11,6 +11,8 @@ pub enum Kind {
     Data,
     /// The machine lacks something, such as room on a disk: it fails until somebody makes room.
     Resource,
+    /// What was computed does not meet what is expected of it.
+    Unmet,
     /// lakebed itself is at fault.
     Bug,
 }
@@ -20,6 +22,7 @@ impl Kind {
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Configuration => 2,
+            Kind::Unmet => 11,
             Kind::Retry | Kind::Data | Kind::Resource | Kind::Bug => 1,
         }
     }
@@ -31,6 +34,7 @@ impl Kind {
             Kind::Configuration => "configuration",
             Kind::Data => "data",
             Kind::Resource => "resource",
+            Kind::Unmet => "unmet",
             Kind::Bug => "bug",
         }
     }

@@ -18,3 +18,4 @@ pub mod quarantine;
 pub mod query;
 pub mod retry;
 pub mod schedule;
+pub mod validate;

@@ -22,7 +22,7 @@ mod loss;
 pub(crate) mod month;
 mod outage;
 mod pipeline;
-mod quarantine;
+pub(crate) mod quarantine;
 mod report;
 mod source;
 mod starts;

@@ -8,7 +8,7 @@ use crate::config::file::SettingsFile;
 use crate::config::report::{self, Setting};
 use crate::config::{
     ArchiveSettings, ConsumerSettings, HistorySettings, KafkaSettings, LakeSettings, MonitorSettings, PostgresSettings,
-    ScheduleSettings,
+    ScheduleSettings, ValidateSettings,
 };
 
 /// Show the settings in force and where each came from, secrets masked
@@ -32,6 +32,8 @@ pub struct ConfigCommand {
     history: HistorySettings,
     #[command(flatten)]
     schedule: ScheduleSettings,
+    #[command(flatten)]
+    limits: ValidateSettings,
     #[command(flatten)]
     postgres: PostgresSettings,
 }

@@ -12,6 +12,7 @@ mod progress;
 mod quarantine;
 mod query;
 mod stop;
+mod validate;
 mod verify;
 
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ enum Command {
     Process(Box<process::ProcessCommand>),
     Check(check::CheckCommand),
     Query(query::QueryCommand),
+    Validate(validate::ValidateCommand),
     Verify(verify::VerifyCommand),
     Quarantine(quarantine::QuarantineCommand),
     Config(Box<config::ConfigCommand>),
@@ -114,6 +116,7 @@ impl Cli {
             Command::Process(command) => command.run(matches).await,
             Command::Check(command) => return command.run().await,
             Command::Query(command) => command.run().await,
+            Command::Validate(command) => return command.run().await,
             Command::Verify(command) => return command.run().await,
             Command::Quarantine(command) => command.run().await,
             Command::Config(command) => command.run(matches, file),

@@ -1,8 +1,10 @@
 //! What a run computes and where it publishes.
 
 use chrono::{DateTime, Utc};
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
+
+use super::ExpectationSettings;
 
 /// The window of a run and what it does with what earlier runs published.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +37,14 @@ pub struct HistorySettings {
     /// What to do with rows that earlier runs published
     #[arg(long, default_value = "overwrite", value_name = "MODE")]
     pub mode: PublishMode,
+
+    /// Publish only what meets every expectation: nothing is published and the exit code is 11 where the computed tables
+    /// do not
+    #[arg(long, env = "VALIDATE", value_parser = BoolishValueParser::new())]
+    pub validate: bool,
+
+    #[command(flatten)]
+    pub expectations: ExpectationSettings,
 }
 
 /// What a run does with rows that earlier runs published.
@@ -62,7 +72,8 @@ impl PublishMode {
     }
 }
 
-fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+/// A time on the command line.
+pub(crate) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))
         .map_err(|_| "not a time such as 2026-01-15T07:00:00Z".to_owned())

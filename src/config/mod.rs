@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod report;
 pub mod schedule;
 mod secret;
+pub mod validate;
 
 pub use archive::ArchiveSettings;
 pub use history::HistorySettings;
@@ -25,6 +26,7 @@ pub use monitor::MonitorSettings;
 pub use postgres::PostgresSettings;
 pub use schedule::ScheduleSettings;
 pub use secret::Secret;
+pub use validate::{ExpectationSettings, ValidateSettings};
 
 use crate::error::{HasKind, Kind};
 

@@ -14,10 +14,10 @@ use super::rescue::{MAX_KEPT, Rescue};
 use super::schema::{CORE, ColumnType, EventSchema};
 use super::text::unescape;
 
-/// 2001-01-15, the day when Wikipedia began.
-const OLDEST: i64 = 979_516_800;
-/// How far clocks may differ.
-const DAY: i64 = 86_400;
+/// The oldest timestamp that an event can have, epoch seconds: 2001-01-15, the day when Wikipedia began.
+pub const OLDEST: i64 = 979_516_800;
+/// Seconds that an event's timestamp may be ahead of the clock: how far clocks may differ.
+pub const DAY: i64 = 86_400;
 /// The text that a column of strings can hold.
 const MAX_TEXT: usize = i32::MAX as usize;
 /// The bytes that `_rescued`, `_partition` and `_offset` take in a row, apart from text.

@@ -29,7 +29,7 @@ mod tests;
 
 pub use assume::{Assumptions, TimeUnit};
 pub use conform::conform;
-pub use decode::EventBuffer;
+pub use decode::{DAY as MOST_AHEAD, EventBuffer, OLDEST};
 pub use schema::{ColumnType, EventSchema, OFFSET, PARTITION, TIMESTAMP};
 
 /// Why a message makes no row and belongs in quarantine.

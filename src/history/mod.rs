@@ -2,9 +2,11 @@
 //!
 //! One run ([`run::run`]): [`window`] says which events, [`rollup`] sums them up by `views/rollup.sql`, those files
 //! only that the rollup in the lake does not have yet, [`tables`] makes the five tables by the files
-//! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step.
+//! `views/historical_*.sql`, [`publish`] makes them and the run's row ([`runs`]) visible in one step. [`release`] reads
+//! that back, and [`expectations`] says what must hold of it.
 
 mod compute;
+pub mod expectations;
 mod figures;
 mod interruption;
 pub mod lease;
@@ -12,6 +14,7 @@ pub mod news;
 mod presence;
 pub mod publish;
 mod read_fault;
+pub mod release;
 pub mod rollup;
 pub mod run;
 pub mod runs;
@@ -30,6 +33,7 @@ pub use interruption::{Interruption, Phase};
 pub use publish::lake::{read_published, read_published_tables};
 pub use publish::postgres::read_published_in_postgres;
 pub(crate) use read_fault::query_fault;
+pub use release::{Release, read_release};
 pub use rollup::{RollupReport, RollupState};
 pub use run::{Step, run, run_until};
 pub use runs::{Outcome, RunReport};
@@ -187,12 +191,45 @@ pub enum HistoryError {
         /// How long it was waited for.
         waited: String,
     },
+    /// A file of expectations says what cannot be meant.
+    #[error("{file}: {reason}; docs/expectations.md has the kinds of expectations and what each may say")]
+    Expectations {
+        /// The file, or its folder.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The computed tables do not meet what is expected of them.
+    #[error("{}", not_met(failures))]
+    NotMet {
+        /// The expectations that they do not meet.
+        failures: Vec<expectations::CheckResult>,
+    },
     /// Other publishers were first, again and again.
     #[error("other runs kept publishing into {place} while this one tried to; run again when they are done")]
     Busy {
         /// Where the tables are published.
         place: String,
     },
+}
+
+/// Expectations that are not met, in one line.
+fn not_met(failures: &[expectations::CheckResult]) -> String {
+    let shown: Vec<String> = failures
+        .iter()
+        .take(expectations::SHOWN_ROWS)
+        .map(ToString::to_string)
+        .collect();
+    let more = match failures.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let help = failures.iter().find_map(|failure| Some(&failure.failure()?.help));
+    let help = help.map_or_else(String::new, |help| format!("; {help}"));
+    format!(
+        "nothing was published, since the computed tables do not meet what is expected of them: {}{more}{help}",
+        shown.join("; ")
+    )
 }
 
 impl HasKind for HistoryError {
@@ -208,9 +245,11 @@ impl HasKind for HistoryError {
             | HistoryError::Interrupted { .. }
             | HistoryError::Held { .. }
             | HistoryError::Busy { .. } => Kind::Retry,
-            HistoryError::Memory { .. } | HistoryError::OtherColumns { .. } | HistoryError::PostgresRefused { .. } => {
-                Kind::Configuration
-            }
+            HistoryError::Memory { .. }
+            | HistoryError::OtherColumns { .. }
+            | HistoryError::Expectations { .. }
+            | HistoryError::PostgresRefused { .. } => Kind::Configuration,
+            HistoryError::NotMet { .. } => Kind::Unmet,
             HistoryError::Query { .. } => Kind::Bug,
         }
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
 use super::compute::compute;
+use super::expectations::Gate;
 use super::figures::Meter;
 use super::interruption::{Interruption, Now, unless_interrupted};
 use super::presence::lost_file;
@@ -118,6 +119,7 @@ async fn attempt(
     meter: &Meter,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
+    let gate = Gate::of(settings).await?;
     target.prepare().await?;
     lake.reach().await?;
     // Before the lake's version is looked up, so that it is not ahead of that when another run keeps a newer one.
@@ -149,6 +151,8 @@ async fn attempt(
     };
     let computed = compute(request, found, settings.full, progress).await?;
     report.computed(&computed);
+    // Before the rollup is kept: what made the tables wrong must not last.
+    gate.pass(&computed.rows, report).await?;
     report.rollup = Some(computed.summed.keep(lake).await);
     progress(Step::Publishing { place: target.shown() });
     report.figures = Some(meter.figures());
@@ -162,6 +166,8 @@ async fn record_failure(target: &Target<'_>, report: &RunReport, error: &History
         HistoryError::Lake(LakeError::Missing { .. }) => target.is_lake(),
         // The row would meet what the run met.
         HistoryError::PostgresRefused { .. } => true,
+        // Nothing has been looked at yet, the place of the row neither.
+        HistoryError::Expectations { .. } => true,
         HistoryError::PostgresAway { what, .. } => what == CONNECT,
         HistoryError::CommitUnknown { .. } => true,
         _ => false,

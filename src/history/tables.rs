@@ -21,6 +21,8 @@ pub struct HistoryTable {
     pub order: &'static str,
     /// Its definition over the table `rollup`.
     pub sql: &'static str,
+    /// What is expected of it, whatever the events are.
+    pub expectations: &'static str,
 }
 
 /// The types that the columns of the tables have.
@@ -78,6 +80,7 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
         ],
         order: "hour_bucket",
         sql: include_str!("../../views/historical_hourly_patterns.sql"),
+        expectations: include_str!("../../views/historical_hourly_patterns.toml"),
     },
     HistoryTable {
         name: "historical_hourly_trends",
@@ -93,6 +96,7 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
         ],
         order: "hour_bucket",
         sql: include_str!("../../views/historical_hourly_trends.sql"),
+        expectations: include_str!("../../views/historical_hourly_trends.toml"),
     },
     HistoryTable {
         name: "historical_top_contributors",
@@ -105,6 +109,7 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
         ],
         order: r#"edit_count DESC, "user" NULLS FIRST, is_bot NULLS FIRST"#,
         sql: include_str!("../../views/historical_top_contributors.sql"),
+        expectations: include_str!("../../views/historical_top_contributors.toml"),
     },
     HistoryTable {
         name: "historical_language_distribution",
@@ -118,6 +123,7 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
         ],
         order: "edit_count DESC, language NULLS FIRST, project NULLS FIRST",
         sql: include_str!("../../views/historical_language_distribution.sql"),
+        expectations: include_str!("../../views/historical_language_distribution.toml"),
     },
     HistoryTable {
         name: "historical_server_rankings",
@@ -133,6 +139,7 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
         ],
         order: "rank",
         sql: include_str!("../../views/historical_server_rankings.sql"),
+        expectations: include_str!("../../views/historical_server_rankings.toml"),
     },
 ];
 

@@ -20,7 +20,7 @@ mod statistics;
 pub mod store;
 
 pub use commit::{CommitOutcome, TableWriter};
-pub use snapshot::{DataFile, TableSnapshot};
+pub use snapshot::{DataFile, NullCounts, TableSnapshot};
 pub use store::Lake;
 
 use crate::error::{HasKind, Kind};

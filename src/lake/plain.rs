@@ -13,8 +13,8 @@ use parquet::file::statistics::Statistics;
 
 use super::footer;
 use super::snapshot::store_fault;
-use super::{DataFile, Lake, LakeError, TableSnapshot};
-use crate::event::TIMESTAMP;
+use super::{DataFile, Lake, LakeError, NullCounts, TableSnapshot};
+use crate::event::{OFFSET, PARTITION, TIMESTAMP};
 
 /// Footers that are read at a time.
 const PARALLEL_FOOTERS: usize = 16;
@@ -40,6 +40,7 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
             size: object.size,
             rows: Some(footer.rows),
             timestamps: footer.timestamps,
+            nulls: footer.nulls,
             partition_values: partition_values(&folder, &object.location),
             tags: BTreeMap::new(),
         })
@@ -103,6 +104,7 @@ struct Footer {
     schema: Schema,
     rows: u64,
     timestamps: Option<(i64, i64)>,
+    nulls: NullCounts,
 }
 
 async fn footer_of(lake: &Lake, object: ObjectMeta) -> Result<Footer, LakeError> {
@@ -117,13 +119,31 @@ async fn footer_of(lake: &Lake, object: ObjectMeta) -> Result<Footer, LakeError>
         schema,
         rows: u64::try_from(file.num_rows()).unwrap_or_default(),
         timestamps: timestamps(&metadata),
+        nulls: NullCounts {
+            timestamp: nulls(&metadata, TIMESTAMP),
+            partition: nulls(&metadata, PARTITION),
+            offset: nulls(&metadata, OFFSET),
+        },
     })
+}
+
+/// The rows without a value in a column; none where not all groups of rows tell.
+fn nulls(metadata: &ParquetMetaData, column: &str) -> Option<u64> {
+    let index = column_index(metadata, column)?;
+    let groups = metadata.row_groups().iter();
+    groups
+        .map(|group| group.column(index).statistics()?.null_count_opt())
+        .sum()
+}
+
+fn column_index(metadata: &ParquetMetaData, column: &str) -> Option<usize> {
+    let schema = metadata.file_metadata().schema_descr();
+    (0..schema.num_columns()).find(|index| schema.column(*index).path().string() == column)
 }
 
 /// The smallest and largest timestamp; none where not all groups of rows tell.
 fn timestamps(metadata: &ParquetMetaData) -> Option<(i64, i64)> {
-    let schema = metadata.file_metadata().schema_descr();
-    let index = (0..schema.num_columns()).find(|index| schema.column(*index).path().string() == TIMESTAMP)?;
+    let index = column_index(metadata, TIMESTAMP)?;
     let bounds = metadata
         .row_groups()
         .iter()

@@ -38,10 +38,23 @@ pub struct DataFile {
     pub rows: Option<u64>,
     /// The smallest and largest `timestamp`, epoch seconds, where the table's log says so.
     pub timestamps: Option<(i64, i64)>,
+    /// Rows that lack what each event has.
+    pub nulls: NullCounts,
     /// The value of each partition column, as text.
     pub partition_values: BTreeMap<String, Option<String>>,
     /// What the writer noted with the file.
     pub tags: BTreeMap<String, String>,
+}
+
+/// Rows of a file that have no value in a column which never lacks one, where the table's log says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NullCounts {
+    /// Rows without `timestamp`.
+    pub timestamp: Option<u64>,
+    /// Rows without `_partition`.
+    pub partition: Option<u64>,
+    /// Rows without `_offset`.
+    pub offset: Option<u64>,
 }
 
 impl DataFile {
@@ -153,6 +166,11 @@ pub(super) fn data_file(folder: &Path, add: deltalake_core::kernel::Add) -> Data
         size: u64::try_from(add.size).unwrap_or_default(),
         rows: stats.num_records,
         timestamps: stats.min_values.timestamp.zip(stats.max_values.timestamp),
+        nulls: NullCounts {
+            timestamp: stats.null_count.timestamp.known(),
+            partition: stats.null_count.partition.known(),
+            offset: stats.null_count.offset.known(),
+        },
         partition_values: add.partition_values.into_iter().collect(),
         tags: add
             .tags
@@ -169,12 +187,42 @@ struct Stats {
     num_records: Option<u64>,
     min_values: Bound,
     max_values: Bound,
+    null_count: Nulls,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Bound {
     timestamp: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Nulls {
+    timestamp: Count,
+    #[serde(rename = "_partition")]
+    partition: Count,
+    #[serde(rename = "_offset")]
+    offset: Count,
+}
+
+/// A number; whatever else stands in its place is none, and does not make the other statistics unreadable.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum Count {
+    Known(u64),
+    #[default]
+    Unknown,
+    Other(serde::de::IgnoredAny),
+}
+
+impl Count {
+    fn known(&self) -> Option<u64> {
+        match self {
+            Count::Known(count) => Some(*count),
+            Count::Unknown | Count::Other(_) => None,
+        }
+    }
 }
 
 /// Tells a Delta library's error apart by what its reader must do.
@@ -321,6 +369,33 @@ mod tests {
     fn of_store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LakeError {
         let source = source.into();
         store_fault("lake", &object_store::Error::Generic { store: "S3", source })
+    }
+
+    #[test]
+    fn statistics_are_read_as_far_as_they_can_be() {
+        let file = |stats: &str| {
+            let add = deltalake_core::kernel::Add {
+                path: "a.parquet".to_owned(),
+                stats: Some(stats.to_owned()),
+                ..Default::default()
+            };
+            data_file(&Path::from("table"), add)
+        };
+        let whole = file(
+            r#"{"numRecords": 3, "minValues": {"timestamp": 1}, "maxValues": {"timestamp": 2},
+                "nullCount": {"timestamp": 0, "_partition": 1, "_offset": 2, "user": 3}}"#,
+        );
+        assert_eq!((whole.rows, whole.timestamps), (Some(3), Some((1, 2))));
+        let counts = |timestamp, partition, offset| NullCounts {
+            timestamp,
+            partition,
+            offset,
+        };
+        assert_eq!(whole.nulls, counts(Some(0), Some(1), Some(2)));
+        let partial =
+            file(r#"{"numRecords": 3, "nullCount": {"timestamp": null, "_partition": {"a": 1}, "_offset": -1}}"#);
+        assert_eq!((partial.rows, partial.nulls), (Some(3), NullCounts::default()));
+        assert_eq!(file("{").nulls, NullCounts::default());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub async fn checksum(lake: &Lake, path: &Path) -> Result<u32, Unread> {
 }
 
 /// Whether one file or the whole store is at fault: the store is if it does not answer to anything else either.
-async fn unread(lake: &Lake, path: &Path, reason: String) -> Unread {
+pub async fn unread(lake: &Lake, path: &Path, reason: String) -> Unread {
     match lake.reach().await {
         Ok(()) => Unread::Damaged(reason),
         Err(LakeError::Store { .. }) => Unread::Store(LakeError::Store {

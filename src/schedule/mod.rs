@@ -1,7 +1,7 @@
 //! Runs of the history, once or again and again: when, one at a time, how often tried, and how ended.
 //!
 //! [`plan`] says when, which is pure; [`turn`] takes the lease, runs, and tries again what may succeed later;
-//! [`repeat`] is the loop of a process that goes on. A turn that fails is said and counted, and the schedule goes on.
+//! [`mod@repeat`] is the loop of a process that goes on. A turn that fails is said and counted, and the schedule goes on.
 
 mod observer;
 pub mod plan;

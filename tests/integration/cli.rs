@@ -10,19 +10,20 @@ use crate::support::kafka::{Topic, event};
 use crate::support::program::{SECRET, archive, fails, hides_secrets, json, lakebed, refuses, run};
 use crate::support::{python, service};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "demo",
     "produce",
     "archive",
     "process",
     "check",
     "query",
+    "validate",
     "verify",
     "quarantine",
     "config",
 ];
 /// Commands of the contract that the program does not have yet: one that comes moves to [`COMMANDS`].
-const TO_COME: [&str; 6] = ["validate", "status", "serve", "maintain", "import", "replay"];
+const TO_COME: [&str; 5] = ["status", "serve", "maintain", "import", "replay"];
 const KAFKA: [&str; 9] = [
     "KAFKA_BROKERS",
     "KAFKA_TOPIC",
@@ -59,7 +60,8 @@ const POSTGRES: [&str; 8] = [
     "POSTGRES_SSLMODE",
     "POSTGRES_SSLROOTCERT",
 ];
-const HISTORY: [&str; 2] = ["BATCH_DAYS", "BATCH_INTERVAL_SECONDS"];
+const HISTORY: [&str; 4] = ["BATCH_DAYS", "BATCH_INTERVAL_SECONDS", "VALIDATE", "EXPECTATIONS"];
+const VALIDATE: [&str; 3] = ["EXPECTATIONS", "MAX_QUARANTINED_PERCENT", "MAX_AGE_HOURS"];
 const LOGS: [&str; 2] = ["LOG_FORMAT", "LOG_LEVEL"];
 const SECRETS: [&str; 4] = [
     "KAFKA_SASL_PASSWORD",
@@ -84,15 +86,19 @@ fn help_lists_every_command_and_the_settings_that_each_obeys() {
         assert!(!listed(name), "{name} in: {help}");
         refuses(&mut lakebed(&[name]), 2, &[name]);
     }
-    let obeyed: [(&str, &[&[&str]]); 8] = [
+    let obeyed: [(&str, &[&[&str]]); 9] = [
         ("produce", &[&KAFKA, &LOGS]),
         ("archive", &[&KAFKA, &ARCHIVE, &LAKE, &LOGS]),
         ("process", &[&HISTORY, &LAKE, &POSTGRES, &["METRICS_LISTEN"], &LOGS]),
         ("check", &[&LAKE, &POSTGRES, &LOGS]),
         ("query", &[&LAKE, &POSTGRES, &LOGS]),
+        ("validate", &[&VALIDATE, &LAKE, &POSTGRES, &LOGS]),
         ("verify", &[&LAKE, &KAFKA, &LOGS]),
         ("quarantine", &[&LAKE, &LOGS]),
-        ("config", &[&KAFKA, &ARCHIVE, &LAKE, &HISTORY, &POSTGRES, &LOGS]),
+        (
+            "config",
+            &[&KAFKA, &ARCHIVE, &LAKE, &HISTORY, &VALIDATE, &POSTGRES, &LOGS],
+        ),
     ];
     for (command, settings) in obeyed {
         let help = run(lakebed(&[command, "--help"]).envs(SECRETS.map(|name| (name, SECRET))));
@@ -223,6 +229,7 @@ async fn a_command_under_format_json_prints_one_object_and_nothing_else() {
         archive(&topic.name, lake.to_str().expect("UTF-8")),
         lakebed(&["produce", file.to_str().expect("UTF-8")]),
         lakebed(&["process"]),
+        lakebed(&["validate"]),
         lakebed(&["config"]),
     ] {
         if command.get_args().next().is_some_and(|name| name == "archive") {

@@ -69,6 +69,11 @@ async fn whole_way(file: &Path, now: &str, last: i64) -> u64 {
     with_postgres(&mut process, &schema.name);
     let report = json(&mut process);
     assert_eq!(report["outcome"], json!("published"));
+    let mut validate = lakebed(&["validate", "--format", "json"]);
+    validate.env("DATA_LAKE_PATH", &lake);
+    with_store(&mut validate);
+    with_postgres(&mut validate, &schema.name);
+    assert_eq!(json(&mut validate)["met"], json!(true));
 
     schema.load_events(file).await;
     let differences = schema.differences_from_oracle(&TABLES, first, last).await;
@@ -94,7 +99,8 @@ async fn without_postgres_the_same_tables_are_published_into_the_lake() {
         .env("KAFKA_BROKERS", service("KAFKA_BROKERS"))
         .env("KAFKA_TOPIC", &topic.name));
     run(archive(&topic.name, place).arg("--until-end"));
-    run(lakebed(&["process", "--now", "2026-01-17T00:00:00Z"]).env("DATA_LAKE_PATH", place));
+    run(lakebed(&["process", "--now", "2026-01-17T00:00:00Z", "--validate"]).env("DATA_LAKE_PATH", place));
+    run(lakebed(&["validate"]).env("DATA_LAKE_PATH", place));
     duckdb_computes_the_same(path, 1_768_435_200, 1_768_608_000, |query| {
         query.env("DATA_LAKE_PATH", place);
     });

@@ -21,4 +21,5 @@ mod quarantine;
 mod schedule;
 mod support;
 mod torture;
+mod validate;
 mod verify;

@@ -10,7 +10,7 @@ use clap::Parser;
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use lakebed::config::history::PublishMode;
-use lakebed::config::{HistorySettings, LakeSettings, PostgresSettings};
+use lakebed::config::{ExpectationSettings, HistorySettings, LakeSettings, PostgresSettings};
 use lakebed::error::{HasKind, Kind};
 use lakebed::history::{HISTORY_TABLES, HistoryError, Outcome, RunReport, run};
 use lakebed::lake::datafile::{self, NewFile, writer_properties};
@@ -137,6 +137,8 @@ fn settings(mode: PublishMode) -> HistorySettings {
         full: false,
         skip_corrupt: false,
         mode,
+        validate: false,
+        expectations: ExpectationSettings::default(),
     }
 }
 

@@ -123,7 +123,8 @@ fn path_within(lake: &Lake, folder: &str, file: &DataFile) -> String {
     }
 }
 
-async fn named_version(
+/// The version of a table that a set names; none where it names none, or there is no such table.
+pub(super) async fn named_version(
     lake: &Lake,
     table: &HistoryTable,
     set: &PublishedSet,

@@ -22,7 +22,7 @@ use crate::lake::{CommitOutcome, Lake, LakeError, TableSnapshot, TableWriter};
 /// Beyond so many files the next row's commit writes all rows into one.
 const MOST_FILES: usize = 32;
 
-fn folder() -> String {
+pub(super) fn folder() -> String {
     format!("history/{RUNS_TABLE}")
 }
 
@@ -182,7 +182,8 @@ async fn snapshot_of(lake: &Lake, writer: &TableWriter) -> Result<TableSnapshot,
     })?)
 }
 
-async fn newest_set(lake: &Lake, snapshot: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
+/// The newest set that the table of runs names.
+pub(super) async fn newest_set(lake: &Lake, snapshot: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
     let fault = |error| query_fault("the newest published set", &error);
     let ctx = session()?;
     register(&ctx, lake, "runs", snapshot, &schema())?;
@@ -211,7 +212,8 @@ async fn newest_set(lake: &Lake, snapshot: &TableSnapshot) -> Result<Option<Publ
     }))
 }
 
-fn schema() -> SchemaRef {
+/// The columns of the table of runs.
+pub(super) fn schema() -> SchemaRef {
     let field = |name: &str, data_type| Field::new(name, data_type, true);
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![

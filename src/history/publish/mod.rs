@@ -1,6 +1,7 @@
 //! Making the five tables and the run's row visible in one step, in PostgreSQL or in the lake.
 
 pub mod lake;
+mod lake_release;
 mod lake_runs;
 mod newest;
 pub mod postgres;
@@ -8,6 +9,7 @@ pub mod postgres;
 pub(super) use lake_runs::write_operation;
 pub(super) use newest::Published;
 
+use super::release::Release;
 use super::runs::{Outcome, RunReport};
 use super::{HistoryError, TableRows};
 use crate::config::PostgresSettings;
@@ -59,6 +61,14 @@ impl<'a> Target<'a> {
         match self {
             Target::Lake(lake) => lake::publish(lake, rows, mode, report).await,
             Target::Postgres(postgres) => postgres.publish(rows, mode, report).await,
+        }
+    }
+
+    /// What readers see there, as of one moment.
+    pub(super) async fn read_release(&self) -> Result<Release, HistoryError> {
+        match self {
+            Target::Lake(lake) => lake_release::read(lake).await,
+            Target::Postgres(postgres) => postgres.read_release().await,
         }
     }
 

@@ -146,6 +146,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::lake::NullCounts;
 
     fn file(name: &str, first: i64, last: i64) -> DataFile {
         DataFile {
@@ -153,6 +154,7 @@ mod tests {
             size: 1,
             rows: Some(1),
             timestamps: Some((first, last)),
+            nulls: NullCounts::default(),
             partition_values: BTreeMap::new(),
             tags: BTreeMap::new(),
         }

@@ -1,5 +1,6 @@
 //! The history over lakes in a temporary folder.
 
+mod expectations;
 mod figures;
 mod kept_rollup;
 mod news;

@@ -4,8 +4,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use super::*;
-use crate::config::HistorySettings;
 use crate::config::history::PublishMode;
+use crate::config::{ExpectationSettings, HistorySettings};
 use crate::history::{HISTORY_TABLES, HistoryError, Outcome, RunReport, read_published, register_table, run, session};
 
 pub(super) fn settings(mode: PublishMode) -> HistorySettings {
@@ -17,6 +17,8 @@ pub(super) fn settings(mode: PublishMode) -> HistorySettings {
         full: false,
         skip_corrupt: false,
         mode,
+        validate: false,
+        expectations: ExpectationSettings::default(),
     }
 }
 
@@ -37,14 +39,14 @@ fn some_events(count: i64) -> Vec<Event> {
         .collect()
 }
 
-async fn lake_with(count: i64) -> (tempfile::TempDir, Lake) {
+pub(super) async fn lake_with(count: i64) -> (tempfile::TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake_in(&folder);
     archive(&lake, &some_events(count)).await;
     (folder, lake)
 }
 
-async fn runs(lake: &Lake, columns: &str) -> Vec<String> {
+pub(super) async fn runs(lake: &Lake, columns: &str) -> Vec<String> {
     let snapshot = TableSnapshot::load(lake, "history/lakebed_runs", AsOf::Newest)
         .await
         .unwrap()

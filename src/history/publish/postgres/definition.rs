@@ -135,7 +135,8 @@ async fn migrate(
     Ok(migrated)
 }
 
-fn expected(table: &str) -> BTreeMap<String, String> {
+/// The columns that a table is to have, by name, with their types.
+pub(super) fn expected(table: &str) -> BTreeMap<String, String> {
     let owned = |(name, column_type): (&str, &str)| (name.to_owned(), column_type.to_owned());
     match HISTORY_TABLES.iter().find(|known| known.name == table) {
         Some(known) => known
@@ -148,7 +149,7 @@ fn expected(table: &str) -> BTreeMap<String, String> {
 }
 
 /// The columns of whatever bears the table's name; none where nothing does.
-async fn columns(
+pub(super) async fn columns(
     postgres: &Postgres<'_>,
     transaction: &Transaction<'_>,
     table: &str,
@@ -190,7 +191,7 @@ fn expected_name(table: &str) -> &'static str {
 }
 
 /// How the columns differ, in words; none where they do not.
-fn difference(expected: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Option<String> {
+pub(super) fn difference(expected: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Option<String> {
     let missing_or_other = expected.iter().filter_map(|(name, wanted)| match found.get(name) {
         None => Some(format!("{name} {wanted} is missing")),
         Some(there) if there != wanted => Some(format!("{name} is {there} instead of {wanted}")),

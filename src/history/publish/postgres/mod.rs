@@ -8,6 +8,7 @@ mod copy;
 mod definition;
 mod lease;
 mod read;
+mod release;
 mod row;
 
 pub(in crate::history) use connect::CONNECT;

@@ -37,3 +37,17 @@ pub struct LakeSettings {
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
     pub aws_endpoint_url: Option<String>,
 }
+
+impl LakeSettings {
+    /// A lake of this path that needs no login.
+    pub fn of_path(path: impl Into<String>) -> LakeSettings {
+        LakeSettings {
+            path: path.into(),
+            aws_region: String::new(),
+            aws_access_key_id: None,
+            aws_secret_access_key: None,
+            aws_session_token: None,
+            aws_endpoint_url: None,
+        }
+    }
+}

@@ -80,11 +80,7 @@ pub async fn news(lake: &Lake, postgres: Option<&PostgresSettings>) -> Result<Ne
 
 async fn news_of_plain(lake: &Lake, target: &Target<'_>) -> Result<News, HistoryError> {
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest).await?;
-    let events = events.ok_or_else(|| LakeError::Missing {
-        what: "table of archived events",
-        place: lake.shown(RAW_EVENTS),
-        help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-    })?;
+    let events = events.ok_or_else(|| LakeError::no_events(lake))?;
     let published = target.newest_of(&events.id).await?;
     let base = News::none(target, None, published.as_ref());
     Ok(match published {

@@ -126,11 +126,7 @@ async fn attempt(
     let found = rollup::find(lake).await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
-        .ok_or_else(|| LakeError::Missing {
-            what: "table of archived events",
-            place: lake.shown(RAW_EVENTS),
-            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-        })?;
+        .ok_or_else(|| LakeError::no_events(lake))?;
     report.reads(&events);
     meter.reads(&events);
     progress(Step::Reading {
@@ -143,11 +139,13 @@ async fn attempt(
         window,
         skip_corrupt: settings.skip_corrupt,
     };
-    let found = match (events.version, lost_file(lake, &events, window).await?) {
-        (None, _) => Err("the lake has no log that says what is new".to_owned()),
-        (Some(_), None) => Ok(found),
-        (Some(_), Some(_)) if settings.skip_corrupt => Err("a file that it may cover was lost".to_owned()),
-        (Some(_), Some(lost)) => return Err(lost),
+    let found = match events.version {
+        None => Err("the lake has no log that says what is new".to_owned()),
+        Some(_) => match lost_file(lake, &events, window).await? {
+            None => Ok(found),
+            Some(_) if settings.skip_corrupt => Err("a file that it may cover was lost".to_owned()),
+            Some(lost) => return Err(lost),
+        },
     };
     let computed = compute(request, found, settings.full, progress).await?;
     report.computed(&computed);

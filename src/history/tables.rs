@@ -143,14 +143,18 @@ pub static HISTORY_TABLES: [HistoryTable; 5] = [
     },
 ];
 
+/// These columns in memory.
+pub(super) fn schema_of(columns: &[(&str, ColumnType)]) -> SchemaRef {
+    let fields = columns
+        .iter()
+        .map(|(name, column_type)| Field::new(*name, column_type.arrow(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 impl HistoryTable {
     /// Its columns in memory and in the lake.
     pub fn schema(&self) -> SchemaRef {
-        let fields = self
-            .columns
-            .iter()
-            .map(|(name, column_type)| Field::new(*name, column_type.arrow(), true));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        schema_of(self.columns)
     }
 
     /// Its folder under the lake.

@@ -96,14 +96,7 @@ fn failure() -> object_store::Error {
 
 /// A lake in a folder, through a store that misbehaves once.
 pub(crate) fn lake(folder: &std::path::Path, fault: Arc<Fault>) -> Lake {
-    let settings = LakeSettings {
-        path: folder.to_str().expect("UTF-8").to_owned(),
-        aws_region: String::new(),
-        aws_access_key_id: None,
-        aws_secret_access_key: None,
-        aws_session_token: None,
-        aws_endpoint_url: None,
-    };
+    let settings = LakeSettings::of_path(folder.to_str().expect("UTF-8"));
     Lake::open_through(&settings, |inner| Arc::new(FaultyStore { inner, fault })).expect("a lake")
 }
 

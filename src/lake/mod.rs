@@ -95,6 +95,17 @@ pub enum LakeError {
     },
 }
 
+impl LakeError {
+    /// There is no table of archived events in a lake.
+    pub fn no_events(lake: &Lake) -> LakeError {
+        LakeError::Missing {
+            what: "table of archived events",
+            place: lake.shown(RAW_EVENTS),
+            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
+        }
+    }
+}
+
 impl HasKind for LakeError {
     fn kind(&self) -> Kind {
         match self {

@@ -138,11 +138,7 @@ pub async fn verify(
 /// Why there is nothing to verify from.
 async fn no_records(lake: &Lake) -> Result<LakeError, LakeError> {
     Ok(match present_files(lake, RAW_EVENTS).await?.is_empty() {
-        true => LakeError::Missing {
-            what: "table of archived events",
-            place: lake.shown(RAW_EVENTS),
-            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-        },
+        true => LakeError::no_events(lake),
         false => LakeError::Table {
             place: lake.shown(RAW_EVENTS),
             reason: "it holds Parquet files but no Delta log, and so no record of what was archived into it; there is nothing to verify it by".to_owned(),

@@ -19,7 +19,7 @@ use crate::archive::ArchiveError;
 use crate::archive::ledger::app_id;
 use crate::event::{Assumptions, EventBuffer, Reason, TimeUnit};
 use crate::lake::snapshot::AsOf;
-use crate::lake::{Lake, LakeError, QUARANTINE, RAW_EVENTS, TableSnapshot};
+use crate::lake::{Lake, LakeError, QUARANTINE, TableSnapshot};
 use crate::quality::Progress;
 
 /// What one replay is to do.
@@ -100,12 +100,7 @@ impl ReplayReport {
 /// replay goes on from there.
 pub async fn replay(lake: &Lake, job: &ReplayJob, progress: &dyn Progress) -> Result<ReplayReport, ArchiveError> {
     let Some(mut committer) = Committer::open(lake, job.max_columns).await? else {
-        return Err(LakeError::Missing {
-            what: "table of archived events",
-            place: lake.shown(RAW_EVENTS),
-            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-        }
-        .into());
+        return Err(LakeError::no_events(lake).into());
     };
     if !job.dry_run {
         committer.clear_litter(true).await?;

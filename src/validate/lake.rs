@@ -18,11 +18,7 @@ pub(super) async fn check(
     lake.reach().await?;
     let events = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Newest)
         .await?
-        .ok_or_else(|| LakeError::Missing {
-            what: "table of archived events",
-            place: lake.shown(RAW_EVENTS),
-            help: "name the lake with DATA_LAKE_PATH, or fill it with lakebed archive",
-        })?;
+        .ok_or_else(|| LakeError::no_events(lake))?;
     let limits = Limits {
         oldest: OLDEST,
         newest: request.now.timestamp().saturating_add(MOST_AHEAD),

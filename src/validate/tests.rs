@@ -32,15 +32,7 @@ type Row = (Option<i64>, Option<i32>, Option<i64>);
 impl Place {
     fn new() -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::open(&LakeSettings {
-            path: folder.path().to_str().unwrap().to_owned(),
-            aws_region: String::new(),
-            aws_access_key_id: None,
-            aws_secret_access_key: None,
-            aws_session_token: None,
-            aws_endpoint_url: None,
-        })
-        .unwrap();
+        let lake = Lake::open(&LakeSettings::of_path(folder.path().to_str().unwrap())).unwrap();
         Place { folder, lake }
     }
 

@@ -36,15 +36,7 @@ struct Place {
 impl Place {
     async fn new() -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::open(&LakeSettings {
-            path: folder.path().to_str().unwrap().to_owned(),
-            aws_region: String::new(),
-            aws_access_key_id: None,
-            aws_secret_access_key: None,
-            aws_session_token: None,
-            aws_endpoint_url: None,
-        })
-        .unwrap();
+        let lake = Lake::open(&LakeSettings::of_path(folder.path().to_str().unwrap())).unwrap();
         let schema = format!("Test \"{}\"", uuid::Uuid::new_v4().simple());
         let postgres = FromEnvironment::parse_from(["test", "--postgres-schema", &schema]).postgres;
         assert!(postgres.host.is_some(), "POSTGRES_HOST is not set");

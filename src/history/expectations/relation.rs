@@ -1,11 +1,9 @@
 //! What expectations can be about: the five tables, and the runs whose rows they hold.
 
-use std::sync::Arc;
-
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use crate::history::runs::RUNS_TABLE;
-use crate::history::tables::{ColumnType, HISTORY_TABLES};
+use crate::history::tables::{ColumnType, HISTORY_TABLES, schema_of};
 
 /// A table as expectations see it.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +60,6 @@ impl Relation {
 
     /// Its columns in memory.
     pub fn schema(&self) -> SchemaRef {
-        let fields = self
-            .columns
-            .iter()
-            .map(|(name, column_type)| Field::new(*name, column_type.arrow(), true));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        schema_of(self.columns)
     }
 }

@@ -57,14 +57,7 @@ fn lake_in(folder: &tempfile::TempDir) -> Lake {
 }
 
 fn settings_of(folder: &tempfile::TempDir) -> LakeSettings {
-    LakeSettings {
-        path: folder.path().to_str().unwrap().to_owned(),
-        aws_region: String::new(),
-        aws_access_key_id: None,
-        aws_secret_access_key: None,
-        aws_session_token: None,
-        aws_endpoint_url: None,
-    }
+    LakeSettings::of_path(folder.path().to_str().unwrap())
 }
 
 fn batch(events: &[Event]) -> RecordBatch {

@@ -12,6 +12,7 @@ use crate::archive::flush::{Cause, Flush};
 use crate::archive::writer;
 use crate::error::{HasKind, Kind};
 use crate::event::EventSchema;
+use crate::lake::RAW_EVENTS;
 use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 use crate::lake::snapshot::unnamed;
 use crate::quality::places::{self, Columns};

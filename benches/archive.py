@@ -1,4 +1,4 @@
-"""The archiver beside a consumer that discards and beside a straight Python archiver: one topic, one run, ratios.
+"""The archiver beside a consumer that discards and beside two Python archivers: one topic, one run, ratios.
 
     cargo build --release --example discard --bin lakebed
     scripts/services up && eval "$(scripts/services env)"
@@ -25,7 +25,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 here = pathlib.Path(__file__).parent
-parser = argparse.ArgumentParser(description="Measure the archiver against a discarding consumer and a Python archiver")
+parser = argparse.ArgumentParser(description="Measure the archiver against a discarding consumer and Python archivers")
 parser.add_argument("--events", type=int, default=500_000)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--partitions", type=int, default=4)
@@ -122,12 +122,13 @@ figures = {
     "lakebed archive": rounds(lakebed),
 }
 if not options.skip_python:
-    figures["Python archiver"] = rounds(
-        lambda folder: ([sys.executable, here / "python_archiver.py", brokers, topic, count, folder], {})
-    )
-print(f"{'':22}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'CPU of lakebed':>17}{'wall of lakebed':>17}")
+    for name, reader in (("Python, json", "json"), ("Python, pyarrow's json", "pyarrow")):
+        figures[name] = rounds(
+            lambda folder: ([sys.executable, here / "python_archiver.py", brokers, topic, count, folder, reader], {})
+        )
+print(f"{'':24}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'CPU of lakebed':>17}{'wall of lakebed':>17}")
 ours = figures["lakebed archive"]
 for name, (cpu, wall, memory) in figures.items():
-    print(f"{name:22}{cpu:9.2f}{wall:9.2f}{memory:9.0f}{ours[0] / cpu:16.2f}x{ours[1] / wall:16.2f}x")
+    print(f"{name:24}{cpu:9.2f}{wall:9.2f}{memory:9.0f}{ours[0] / cpu:16.2f}x{ours[1] / wall:16.2f}x")
 admin = AdminClient({"bootstrap.servers": brokers})
 admin.delete_topics([topic])[topic].result()

@@ -1,6 +1,7 @@
-"""A straight Python archiver, as it would be written: confluent-kafka, json, pyarrow. Not exactly once.
+"""A Python archiver on confluent-kafka and pyarrow. Not exactly once.
 
-Takes the brokers, the topic, the number of messages and a folder.
+Takes the brokers, the topic, the number of messages, a folder, and who reads the JSON: `json`, as it would be written
+straight away, or `pyarrow`, whose own reader is the fastest that Python has and knows no mixed types.
 """
 
 import datetime
@@ -10,10 +11,12 @@ import sys
 import uuid
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer
 
-brokers, topic, messages, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+brokers, topic, messages, folder, reader = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
 consumer = Consumer(
     {
         "bootstrap.servers": brokers,
@@ -26,25 +29,36 @@ consumer = Consumer(
 consumer.subscribe([topic])
 
 
-def flush(events):
+def straight(values):
     by_month = {}
-    for event in events:
+    for value in values:
+        event = json.loads(value)
+        if isinstance(event.get("log_params"), (dict, list)):
+            event["log_params"] = json.dumps(event["log_params"], ensure_ascii=False)
         time = datetime.datetime.fromtimestamp(event["timestamp"], datetime.timezone.utc)
         by_month.setdefault((time.year, time.month), []).append(event)
-    for (year, month), rows in by_month.items():
+    return {month: pa.Table.from_pylist(rows) for month, rows in by_month.items()}
+
+
+def by_pyarrow(values):
+    rows = pyarrow.json.read_json(pa.BufferReader(b"\n".join(values)))
+    months = pc.strftime(pc.cast(rows["timestamp"], pa.timestamp("s", "UTC")), "%Y-%m")
+    return {tuple(map(int, month.split("-"))): rows.filter(pc.equal(months, month)) for month in pc.unique(months).to_pylist()}
+
+
+def flush(values):
+    tables = straight(values) if reader == "json" else by_pyarrow(values)
+    for (year, month), rows in tables.items():
         path = f"{folder}/year={year}/month={month:02}"
         os.makedirs(path, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows), f"{path}/{uuid.uuid4().hex}.parquet", compression="snappy")
+        pq.write_table(rows, f"{path}/{uuid.uuid4().hex}.parquet", compression="snappy")
     consumer.commit(asynchronous=False)
 
 
 read, buffer = 0, []
 while read < messages:
     for message in consumer.consume(1000, 0.1):
-        event = json.loads(message.value())
-        if isinstance(event.get("log_params"), (dict, list)):
-            event["log_params"] = json.dumps(event["log_params"], ensure_ascii=False)
-        buffer.append(event)
+        buffer.append(message.value())
         read += 1
         if len(buffer) == 5000:
             flush(buffer)

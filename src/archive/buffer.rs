@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::flush::{Cause, Covered, Flush};
 use super::quarantine::Rejected;
 use crate::event::{EventBuffer, EventSchema};
+use crate::kafka::Message;
 
 /// When a buffer must be flushed.
 #[derive(Debug, Clone, Copy)]
@@ -19,21 +20,6 @@ pub struct Limits {
     pub bytes: usize,
     /// The longest wait of the oldest message.
     pub wait: Duration,
-}
-
-/// One message as it came from Kafka.
-#[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// Its key.
-    pub key: Option<&'a [u8]>,
-    /// Its value; none is a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// Kafka's own time of it, milliseconds since the epoch.
-    pub timestamp: Option<i64>,
 }
 
 /// The messages of all partitions of this member that were read and not yet flushed.

@@ -17,11 +17,11 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::budget::Shares;
 use super::{ArchiveError, Job};
-use crate::kafka::{KafkaFault, Notes, client_config};
+use crate::kafka::{Inbox, KafkaFault, Notes, client_config};
 use crate::monitor;
 
 /// A consumer that is a member of the group.
-pub type Member = BaseConsumer<MemberContext>;
+pub type Member = Inbox<MemberContext>;
 
 /// What the group wants of this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,8 @@ pub fn join(job: &Job, shares: &Shares) -> Result<Member, KafkaFault> {
         config.set("group.instance.id", id);
     }
     let fault = |error: KafkaError| KafkaFault::Settings(error.to_string());
-    let member: Member = config.create_with_context(MemberContext::default()).map_err(fault)?;
+    let consumer: BaseConsumer<_> = config.create_with_context(MemberContext::default()).map_err(fault)?;
+    let member = Inbox::new(consumer);
     member.subscribe(&[&job.kafka.topic]).map_err(fault)?;
     Ok(member)
 }
@@ -103,22 +104,21 @@ pub fn check(member: &Member, job: &Job) -> Result<(), ArchiveError> {
 }
 
 /// Answers an assignment: read these partitions from these offsets.
-pub fn take(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
-    match member.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => member.incremental_assign(offsets),
-        _ => member.assign(offsets),
-    }
+pub fn take(member: &mut Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    member.lead(offsets);
+    answer_assignment(member, offsets)
 }
 
 /// Reads partitions that this member has from other offsets on. Not by a seek: the client library refuses that for a
 /// partition which it has stopped to read because its offset was out of range.
-pub fn restart(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
+pub fn restart(member: &mut Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
     member.incremental_unassign(offsets)?;
+    member.lead(offsets);
     member.incremental_assign(offsets)
 }
 
 /// Answers a revocation.
-pub fn give_back(member: &Member, partitions: &TopicPartitionList) -> KafkaResult<()> {
+pub fn give_back(member: &BaseConsumer<MemberContext>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match member.rebalance_protocol() {
         RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
         _ => member.unassign(),
@@ -132,7 +132,7 @@ pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
     let waiting = std::iter::from_fn(|| member.context().next_rebalance());
     for rebalance in unanswered.into_iter().chain(waiting) {
         let answer = match rebalance {
-            Rebalance::Assign(_) => take(&member, &TopicPartitionList::new()),
+            Rebalance::Assign(_) => answer_assignment(&member, &TopicPartitionList::new()),
             Rebalance::Revoke { partitions, .. } => {
                 let mut list = TopicPartitionList::new();
                 for partition in partitions {
@@ -144,6 +144,13 @@ pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
         tracing::debug!(?answer, "leaving the group");
     }
     drop(member);
+}
+
+fn answer_assignment(member: &BaseConsumer<MemberContext>, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => member.incremental_assign(offsets),
+        _ => member.assign(offsets),
+    }
 }
 
 /// Collects what the group and the connections say.
@@ -203,7 +210,7 @@ impl ConsumerContext for MemberContext {
         });
         if self.leaving.load(Ordering::Relaxed) {
             let answer = if assign {
-                take(member, list)
+                answer_assignment(member, list)
             } else {
                 give_back(member, list)
             };

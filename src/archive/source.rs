@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::mpsc::error::TrySendError;
@@ -20,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use self::turn::Turn;
 use self::watch::Waiting;
 use super::budget::{self, Account, Shares};
-use super::buffer::{Buffer, Limits, Message};
+use super::buffer::{Buffer, Limits};
 use super::flush::{Cause, Flush};
 use super::group::{self, Member, Rebalance};
 use super::loss::Halted;
@@ -279,7 +278,7 @@ impl<'a> Source<'a> {
             || self.stopping_since.is_some()
     }
 
-    /// Reads a burst of messages, or waits while nothing more may be read.
+    /// Reads messages, or waits while nothing more may be read.
     fn poll(&mut self) -> Result<(), ArchiveError> {
         if self.is_full() {
             self.hurry.notify_one();
@@ -305,18 +304,15 @@ impl<'a> Source<'a> {
         }
         let now = chrono::Utc::now().timestamp();
         let arrived = Instant::now();
+        if let Some(fault) = self.member.hear() {
+            return self.hear_fault(&fault, arrived);
+        }
+        self.member.lead_again(arrived);
         for _ in 0..BURST {
-            let fault = match self.member.poll(wait) {
+            let fault = match self.member.next_message(wait) {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     self.trouble.passed(arrived);
-                    let message = Message {
-                        partition: message.partition(),
-                        offset: message.offset(),
-                        key: message.key(),
-                        value: message.payload(),
-                        timestamp: message.timestamp().to_millis(),
-                    };
                     self.tally.add(message.key, message.value);
                     self.buffer.push(message, now, arrived);
                     None

@@ -3,6 +3,8 @@
 mod ask;
 mod connection;
 mod fault;
+mod guard;
+mod inbox;
 mod probe;
 mod retention;
 mod topic_id;
@@ -10,6 +12,7 @@ mod topic_id;
 pub use ask::{ask, ask_within};
 pub use connection::{Notes, check, client_config};
 pub use fault::KafkaFault;
+pub use inbox::{Inbox, Message};
 pub use probe::{Probe, Watermarks};
 pub use retention::{ByAge, Drops, Retention};
 pub use topic_id::TopicId;

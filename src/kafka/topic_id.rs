@@ -1,8 +1,8 @@
 //! The id of a topic, which Kafka draws when it makes the topic and never gives again: what tells a topic from another
 //! one that was made under its name.
 //!
-//! The Rust client has no call for it, so librdkafka's own are used. All unsafe code of lakebed stands in this file: each
-//! pointer that is owned here is freed by its guard, and all that is borrowed from an event is copied before that goes.
+//! The Rust client has no call for it, so librdkafka's own are used. Each pointer that is owned here is
+//! freed by its guard, and all that is borrowed from an event is copied before that goes.
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use super::guard::Guard;
 
 /// What tells a topic from all others that ever were: the first 63 bits of the id that Kafka gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,31 +52,31 @@ pub fn topic_id<C: ClientContext>(
     // once, by their guards; an answer that comes too late is dropped by the library with the queue.
     unsafe {
         let client = client.native_ptr();
-        let queue = Guard(native::rd_kafka_queue_new(client), native::rd_kafka_queue_destroy);
-        let options = Guard(
+        let queue = Guard::new(native::rd_kafka_queue_new(client), native::rd_kafka_queue_destroy);
+        let options = Guard::new(
             native::rd_kafka_AdminOptions_new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
             native::rd_kafka_AdminOptions_destroy,
         );
-        native::rd_kafka_AdminOptions_set_request_timeout(options.0, milliseconds, std::ptr::null_mut(), 0);
+        native::rd_kafka_AdminOptions_set_request_timeout(options.pointer(), milliseconds, std::ptr::null_mut(), 0);
         if let Some(broker) = broker {
-            native::rd_kafka_AdminOptions_set_broker(options.0, broker, std::ptr::null_mut(), 0);
+            native::rd_kafka_AdminOptions_set_broker(options.pointer(), broker, std::ptr::null_mut(), 0);
         }
         let mut names = [name.as_ptr()];
-        let topics = Guard(
+        let topics = Guard::new(
             native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
             native::rd_kafka_TopicCollection_destroy,
         );
-        native::rd_kafka_DescribeTopics(client, topics.0, options.0, queue.0);
-        let event = native::rd_kafka_queue_poll(queue.0, milliseconds);
+        native::rd_kafka_DescribeTopics(client, topics.pointer(), options.pointer(), queue.pointer());
+        let event = native::rd_kafka_queue_poll(queue.pointer(), milliseconds);
         if event.is_null() {
             return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
         }
-        let event = Guard(event, native::rd_kafka_event_destroy);
-        match native::rd_kafka_event_error(event.0) {
+        let event = Guard::new(event, native::rd_kafka_event_destroy);
+        match native::rd_kafka_event_error(event.pointer()) {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {}
             code => return fault(code),
         }
-        let result = native::rd_kafka_event_DescribeTopics_result(event.0);
+        let result = native::rd_kafka_event_DescribeTopics_result(event.pointer());
         let mut count = 0;
         if result.is_null() {
             return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BadMessage));
@@ -94,15 +96,5 @@ pub fn topic_id<C: ClientContext>(
         }
         let bits = native::rd_kafka_Uuid_most_significant_bits(id);
         Ok((bits != 0).then_some(TopicId((bits >> 1) & i64::MAX)))
-    }
-}
-
-/// A pointer of the client library's that is ours to free.
-struct Guard<T>(*mut T, unsafe extern "C" fn(*mut T));
-
-impl<T> Drop for Guard<T> {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from the library's function that makes it, and is freed here only.
-        unsafe { (self.1)(self.0) }
     }
 }

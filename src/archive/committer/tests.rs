@@ -15,9 +15,10 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
-use crate::archive::buffer::{Buffer, Limits, Message};
+use crate::archive::buffer::{Buffer, Limits};
 use crate::archive::flush::{Cause, Flush};
 use crate::error::{HasKind, Kind};
+use crate::kafka::Message;
 use crate::lake::TableSnapshot;
 use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 use crate::lake::snapshot::AsOf;

@@ -47,7 +47,7 @@ impl Source<'_> {
             .partition(|(partition, _)| !self.paused && !self.halted.contains(*partition));
         let (read, unread) = (self.list(read.into_iter())?, self.list(unread.into_iter())?);
         let list = self.list(offsets.into_iter())?;
-        group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
+        group::take(&mut self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
         // One that is given back while it is paused comes back paused.
         self.member
             .resume(&read)
@@ -75,7 +75,7 @@ impl Source<'_> {
             "the lake does not say where to begin; the partitions are taken, and wait for it"
         );
         let list = self.list(partitions.iter().map(|partition| (*partition, Offset::End)))?;
-        group::take(&self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
+        group::take(&mut self.member, &list).map_err(|error| self.fault("take assigned partitions", &error))?;
         self.member
             .pause(&list)
             .map_err(|error| self.fault("pause partitions", &error))
@@ -188,7 +188,7 @@ impl Source<'_> {
     /// Reads a partition from an offset on, unless the lake takes nothing at present; then it is paused there.
     fn restart(&mut self, partition: i32, offset: i64) -> Result<(), ArchiveError> {
         let list = self.list(std::iter::once((partition, Offset::Offset(offset))))?;
-        let restarted = group::restart(&self.member, &list)
+        let restarted = group::restart(&mut self.member, &list)
             .and_then(|()| match self.paused {
                 true => self.member.pause(&list),
                 false => self.member.resume(&list),

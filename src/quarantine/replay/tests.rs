@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::archive::buffer::{Buffer, Limits, Message};
+use crate::archive::buffer::{Buffer, Limits};
 use crate::archive::committer::{Committer as Archiver, Fate, Group};
 use crate::archive::flush::{Cause, Flush};
 use crate::archive::writer;
 use crate::error::{HasKind, Kind};
 use crate::event::EventSchema;
+use crate::kafka::Message;
 use crate::lake::RAW_EVENTS;
 use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 use crate::lake::snapshot::unnamed;

@@ -1,5 +1,7 @@
 //! Parse, run, exit code.
 
+mod memory;
+
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 

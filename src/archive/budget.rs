@@ -19,8 +19,6 @@ const LARGEST_FLUSH: usize = 128 << 20;
 const ANSWERS: usize = 192;
 /// What of it is left out of account there: with little memory the answers are all the smaller.
 const BESIDE_ANSWERS: usize = 32 << 20;
-/// Of what flows, the part as large as which a block of memory must be to go back to the system at once.
-const BLOCKS: usize = 40;
 
 /// The budget divided, all in bytes where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +34,6 @@ pub struct Shares {
     pub flush: usize,
     /// Everything that has been read and is not in the lake yet.
     pub pipeline: usize,
-    /// Blocks of memory of this size are given back to the system as soon as they are freed.
-    pub block: usize,
 }
 
 impl Shares {
@@ -53,7 +49,6 @@ impl Shares {
             fetch: (flowing.saturating_sub(BESIDE_ANSWERS) / ANSWERS / brokers.max(1)).clamp(64 << 10, 8 << 20),
             flush: (pipeline / 8).min(LARGEST_FLUSH),
             pipeline,
-            block: (flowing / BLOCKS).clamp(256 << 10, 4 << 20),
         }
     }
 }

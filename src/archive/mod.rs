@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use budget::Shares;
 use committer::Committer;
 use pipeline::Topic;
 pub use report::{ArchiveReport, Progress};
@@ -63,11 +62,6 @@ pub struct Job {
     pub until_end: bool,
     /// Where Kafka no longer has what comes next, record that in the lake and read on behind it.
     pub accept_loss: bool,
-}
-
-/// The size from which on freed memory should go back to the system at once, bytes.
-pub fn block_of(settings: &ArchiveSettings) -> usize {
-    Shares::of(settings.memory_budget_mb, 1).block
 }
 
 /// Archives until `stop` is set, or, under `until_end`, until all that the topic held at the start is in the lake.

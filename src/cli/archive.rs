@@ -9,7 +9,6 @@ use super::{Format, output, stop};
 use crate::archive::{self, ArchiveReport, Job};
 use crate::config::{ArchiveSettings, ConsumerSettings, KafkaSettings, LakeSettings, MonitorSettings};
 use crate::lake::Lake;
-use crate::memory;
 use crate::monitor;
 
 /// Archive the topic into the lake, exactly once, until stopped
@@ -52,7 +51,6 @@ impl ArchiveCommand {
     /// [`archive::ArchiveError`], [`crate::lake::LakeError`] where the lake cannot be opened, and
     /// [`monitor::MonitorError`] where the port for metrics is taken.
     pub async fn run(self) -> anyhow::Result<()> {
-        memory::give_back_what_is_freed(archive::block_of(&self.archive));
         // First of all: a wish to stop while the store is slow to answer is a wish like any other.
         let wish = stop::on_signal()?;
         monitor::serve_archiver(&self.monitor, &self.kafka.topic, self.archive.timeout())?;

@@ -2,7 +2,7 @@
 --
 -- Grain: one row per server_name, language and project (null is a group of its own), the 50 largest.
 -- Key: server_name, language, project. Order: rank.
--- Reads: places (rollup_places.sql) and server_users (rollup_server_users.sql).
+-- Reads: places (rollup_places.sql) and server_unique_users (window_server_unique_users.sql).
 WITH servers AS (
     SELECT
         server_name,
@@ -24,12 +24,6 @@ ranked AS (
         -- 0 for the busiest, 1 for the last; servers with equally many edits share one.
         percent_rank() OVER (ORDER BY edit_count DESC) AS percentile
     FROM servers
-),
-users AS (
-    -- Exact; events without a user are not in server_users.
-    SELECT server_name, language, project, count(DISTINCT "user") AS unique_users
-    FROM server_users
-    GROUP BY server_name, language, project
 )
 SELECT
     ranked.server_name,
@@ -42,7 +36,7 @@ SELECT
     rank,
     percentile
 FROM ranked
-LEFT JOIN users
+LEFT JOIN server_unique_users AS users
     -- Null keys are equal to each other here.
     ON (ranked.server_name IS NOT DISTINCT FROM users.server_name)
     AND (ranked.language IS NOT DISTINCT FROM users.language)

@@ -1,4 +1,4 @@
-//! A store of which one call fails, takes effect and loses its answer, or takes effect late; for tests.
+//! A store of which one call fails, takes effect and loses its answer, is repeated, or takes effect late; for tests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,9 @@ pub(crate) enum Trouble {
     Refused,
     /// It takes effect, and the caller is told that it failed.
     AnswerLost,
+    /// It takes effect, and its answer is lost on the way to the store's client, which asks once more: a file that must not
+    /// be there yet is there now.
+    Repeated,
     /// It hangs until the caller gives it up, and takes effect so many calls later.
     Late(usize),
 }
@@ -132,6 +135,10 @@ impl ObjectStore for FaultyStore {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(failure())
             }
+            Some(Trouble::Repeated) => {
+                self.inner.put_opts(location, payload.clone(), options.clone()).await?;
+                self.inner.put_opts(location, payload, options).await
+            }
             None => self.inner.put_opts(location, payload, options).await,
         }
     }
@@ -147,8 +154,8 @@ impl ObjectStore for FaultyStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         self.fault.arrive(&self.inner).await;
         match self.fault.next() {
+            Some(Trouble::Repeated) | None => self.inner.get_opts(location, options).await,
             Some(_) => Err(failure()),
-            None => self.inner.get_opts(location, options).await,
         }
     }
 
@@ -161,15 +168,15 @@ impl ObjectStore for FaultyStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         match self.fault.next() {
+            Some(Trouble::Repeated) | None => self.inner.list(prefix),
             Some(_) => async { Err(failure()) }.into_stream().boxed(),
-            None => self.inner.list(prefix),
         }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
         match self.fault.next() {
+            Some(Trouble::Repeated) | None => self.inner.list_with_delimiter(prefix).await,
             Some(_) => Err(failure()),
-            None => self.inner.list_with_delimiter(prefix).await,
         }
     }
 

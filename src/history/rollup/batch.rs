@@ -14,7 +14,7 @@ use super::grain::{Grain, ROLLUP_SQL};
 use super::piece::{self, Holder, Piece, PieceWriter};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, LeftOut, ScanFile};
+use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::{Engine, cores};
 
 /// Rows of the finest grain in one partial, at most; some hundred bytes each, and each core works on one.
@@ -90,8 +90,16 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
 
 async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
     let fault = |error| query_fault("the rollup of the events", &error);
-    let ctx = workshop.engine.session();
-    scan::register(&ctx, "events", &event_columns(), batch.files, &workshop.left_out).map_err(fault)?;
+    let (ctx, codes) = (workshop.engine.session(), Codes::default());
+    scan::register_coded(
+        &ctx,
+        "events",
+        &event_columns(),
+        batch.files,
+        &workshop.left_out,
+        &codes,
+    )
+    .map_err(fault)?;
     let second = |second: i64| ScalarValue::Int64(Some(second));
     let edges = vec![("first", second(batch.first)), ("last", second(batch.last))];
     let frame = ctx
@@ -104,22 +112,26 @@ async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, Histo
         chunk_rows += batch.num_rows();
         chunk.push(batch);
         if chunk_rows >= PARTIAL_ROWS {
-            partials.push(partial_of(workshop, std::mem::take(&mut chunk)).await?);
+            partials.push(partial_of(workshop, std::mem::take(&mut chunk), &codes).await?);
             chunk_rows = 0;
         }
     }
     if chunk_rows > 0 {
-        partials.push(partial_of(workshop, chunk).await?);
+        partials.push(partial_of(workshop, chunk, &codes).await?);
     }
     Ok(partials)
 }
 
-/// Rows of the finest grain as a partial.
-pub(super) async fn partial_of(workshop: &Workshop, rows: Vec<RecordBatch>) -> Result<Partial, HistoryError> {
+/// Rows of the finest grain, coded, as a partial.
+pub(super) async fn partial_of(
+    workshop: &Workshop,
+    rows: Vec<RecordBatch>,
+    codes: &Codes,
+) -> Result<Partial, HistoryError> {
     let name = uuid::Uuid::new_v4().to_string();
     let mut detail = PieceWriter::new(Grain::Detail)?;
     for batch in &rows {
-        detail.write(batch)?;
+        detail.write(batch, codes)?;
     }
     let mut pieces = vec![detail.finish(&workshop.holder, &name).await?];
     let ctx = workshop.engine.session();
@@ -129,23 +141,24 @@ pub(super) async fn partial_of(workshop: &Workshop, rows: Vec<RecordBatch>) -> R
     let table = MemTable::try_new(schema, vec![rows]).and_then(|table| ctx.register_table("rollup", Arc::new(table)));
     table.map_err(|error| query_fault("the rollup of the events", &error))?;
     for grain in [Grain::Users, Grain::ServerUsers, Grain::Places] {
-        pieces.push(piece_of(workshop, &ctx, grain, &name).await?);
+        pieces.push(piece_of(workshop, &ctx, grain, &name, codes).await?);
     }
     let hours = hours_of(&ctx).await?;
     Ok(Partial { pieces, hours })
 }
 
-/// A coarser grain of what is registered as `rollup`.
+/// A coarser grain of what is registered as `rollup`, coded.
 pub(super) async fn piece_of(
     workshop: &Workshop,
     ctx: &SessionContext,
     grain: Grain,
     partial: &str,
+    codes: &Codes,
 ) -> Result<Piece, HistoryError> {
     let fault = |error| query_fault(grain.name(), &error);
     let frame = ctx.sql(grain.sql()).await.map_err(fault)?;
     let rows = frame.execute_stream().await.map_err(fault)?;
-    piece::encode(&workshop.holder, grain, partial, rows).await
+    piece::encode(&workshop.holder, grain, partial, rows, codes).await
 }
 
 /// The hours of what is registered as `rollup`.

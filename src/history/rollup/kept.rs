@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::grain::{GRAIN_COLUMN, Grain, definition, table_columns};
 use super::piece::Piece;
 use super::plan::Coverage;
+use crate::fail_point::{self, Step};
 use crate::history::publish::write_operation;
 use crate::history::scan::Place;
 use crate::lake::snapshot::{AsOf, present_files, store_fault};
@@ -197,12 +198,27 @@ pub(super) async fn keep(
     for piece in &new {
         actions.push(Action::Add(addition(lake, piece, covers)?));
     }
+    fail_point::reached(Step::BeforeRollupFiles);
     put_all(lake, &new).await?;
+    fail_point::reached(Step::BeforeRollupCommit);
     let mark = i64::try_from(covers.version).unwrap_or(i64::MAX);
     let outcome = table
         .commit(actions, vec![(MARK.to_owned(), mark)], write_operation(replaces))
         .await?;
+    fail_point::reached(Step::AfterRollupCommit);
     if outcome == CommitOutcome::Conflict {
+        // The store's answer to our own commit may have been lost, and its repetition have found our own file in its way.
+        let newest = TableSnapshot::load(lake, FOLDER, AsOf::Newest).await?;
+        let files: Vec<String> = newest
+            .iter()
+            .flat_map(|newest| &newest.files)
+            .filter_map(|file| within(lake, file))
+            .collect();
+        if new.iter().any(|piece| files.contains(&piece.path)) {
+            return Ok(CommitOutcome::Committed(
+                newest.and_then(|newest| newest.version).unwrap_or_default(),
+            ));
+        }
         remove_all(lake, new.iter().map(|piece| piece.path.as_str())).await;
     }
     Ok(outcome)

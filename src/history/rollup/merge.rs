@@ -7,7 +7,7 @@ use super::grain::Grain;
 use super::piece::Piece;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan;
+use crate::history::scan::{self, Codes};
 
 /// A partial of fewer rows is small.
 const SMALL: u64 = 200_000;
@@ -47,12 +47,13 @@ pub(super) async fn merged(workshop: &Workshop, group: Vec<Piece>) -> Result<Par
     let workshop = workshop.clone();
     spawned("the merged rollup", async move {
         let fault = |error| query_fault("the merged rollup", &error);
-        let ctx: SessionContext = workshop.engine.session();
+        let (ctx, codes): (SessionContext, _) = (workshop.engine.session(), Codes::default());
         let files = group.iter().map(Piece::scan).collect();
-        scan::register(&ctx, "rollup", &Grain::Detail.reads(), files, &workshop.left_out).map_err(fault)?;
+        let columns = Grain::Detail.reads();
+        scan::register_coded(&ctx, "rollup", &columns, files, &workshop.left_out, &codes).map_err(fault)?;
         let frame = ctx.sql(Grain::Detail.sql()).await.map_err(fault)?;
         let rows = frame.collect().await.map_err(fault)?;
-        partial_of(&workshop, rows).await
+        partial_of(&workshop, rows, &codes).await
     })
     .await
 }

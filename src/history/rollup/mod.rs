@@ -1,7 +1,7 @@
 //! The rollup: counts and sums of the events, from which the five tables are computed and which the lake keeps.
 //!
 //! `views/rollup.sql` sums up a batch of files ([`batch`]); four coarser grains are made of that at once, so that the
-//! views need not touch the finest one again. What one batch gives is a *partial*: partials of any split of the
+//! views need not touch the finest one again; those of days are summed up over the window ([`window`]). What one batch gives is a *partial*: partials of any split of the
 //! events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
 //! ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover yet ([`plan`],
 //! [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an hour
@@ -17,6 +17,7 @@ mod piece;
 mod plan;
 mod refresh;
 mod relations;
+mod window;
 
 pub(super) use batch::spawned;
 pub use kept::FOLDER;
@@ -29,3 +30,5 @@ pub(super) use relations::Relations;
 pub(super) use grain::{Grain, ROLLUP_SQL};
 #[cfg(test)]
 pub(super) use kept::MARK;
+#[cfg(test)]
+pub(super) use window::SERVER_UNIQUE_USERS_SQL;

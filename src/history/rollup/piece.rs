@@ -19,7 +19,7 @@ use parquet::schema::types::ColumnPath;
 use super::grain::Grain;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{Keep, Place, ScanFile, Values};
+use crate::history::scan::{Codes, Keep, Place, ScanFile, Values};
 use crate::history::temporary::TemporaryFile;
 use crate::lake::datafile::writer_properties;
 
@@ -111,12 +111,13 @@ impl Holder {
     }
 }
 
-/// Encodes a query's rows as a piece of a partial.
+/// Encodes a query's rows, whose texts are coded, as a piece of a partial.
 pub(super) async fn encode(
     holder: &Holder,
     grain: Grain,
     partial: &str,
     mut rows: SendableRecordBatchStream,
+    codes: &Codes,
 ) -> Result<Piece, HistoryError> {
     let mut writer = PieceWriter::new(grain)?;
     while let Some(batch) = rows
@@ -124,7 +125,7 @@ pub(super) async fn encode(
         .await
         .map_err(|error| query_fault(grain.name(), &error))?
     {
-        writer.write(&batch)?;
+        writer.write(&batch, codes)?;
     }
     writer.finish(holder, partial).await
 }
@@ -151,8 +152,11 @@ impl PieceWriter {
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), HistoryError> {
-        let batch = conformed(self.grain, batch)?;
+    pub(super) fn write(&mut self, batch: &RecordBatch, codes: &Codes) -> Result<(), HistoryError> {
+        let batch = codes
+            .decoded(batch)
+            .map_err(|error| unencoded(self.grain, error.into()))?;
+        let batch = conformed(self.grain, &batch)?;
         self.rows += u64::try_from(batch.num_rows()).unwrap_or_default();
         self.range = joined(self.range, buckets(&batch));
         self.writer.write(&batch).map_err(|error| unencoded(self.grain, error))

@@ -1,4 +1,4 @@
-//! What the views read, for one window: `hours`, `places`, `users` and `server_users`.
+//! What the views read, for one window: `hours`, `places`, `users` and `server_unique_users`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,11 +14,18 @@ use super::hours;
 use super::piece::Piece;
 use super::plan::{EVER, may_hold};
 use super::refresh::Request;
+use super::window;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, LeftOut, ScanFile};
+use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::Engine;
 use crate::lake::{DataFile, Lake};
+
+/// What the views call the numbers of unique users.
+const SERVER_UNIQUE_USERS: &str = "server_unique_users";
+/// Users and their days beyond which all their names at once would take more memory than the run may.
+/// Tests have lakes on either side of it.
+const MOST_CODED: u64 = if cfg!(test) { 200 } else { 5_000_000 };
 
 /// The tables that the views read.
 #[derive(Debug, Clone)]
@@ -26,6 +33,8 @@ pub(in crate::history) struct Relations {
     engine: Engine,
     hours: RecordBatch,
     files: Vec<(Grain, Vec<ScanFile>)>,
+    users: Option<RecordBatch>,
+    server_unique_users: RecordBatch,
     /// Events of the window.
     pub(in crate::history) events: u64,
 }
@@ -35,9 +44,17 @@ impl Relations {
     pub(in crate::history) fn session(&self) -> Result<SessionContext, HistoryError> {
         let ctx = self.engine.session();
         let fault = |error| query_fault("the rollup", &error);
-        let hours = MemTable::try_new(self.hours.schema(), vec![vec![self.hours.clone()]]).map_err(fault)?;
-        ctx.register_table(Grain::Hours.name(), Arc::new(hours))
-            .map_err(fault)?;
+        let known = [
+            (Grain::Hours.name(), Some(&self.hours)),
+            (Grain::Users.name(), self.users.as_ref()),
+            (SERVER_UNIQUE_USERS, Some(&self.server_unique_users)),
+        ];
+        for (name, rows) in known {
+            if let Some(rows) = rows {
+                let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).map_err(fault)?;
+                ctx.register_table(name, Arc::new(table)).map_err(fault)?;
+            }
+        }
         for (grain, files) in &self.files {
             scan::register(&ctx, grain.name(), &grain.columns(), files.clone(), &LeftOut::default()).map_err(fault)?;
         }
@@ -89,16 +106,36 @@ pub(super) async fn relations(
         whole.chain(cut).collect()
     };
     let mut relations = vec![(Grain::Places, of_grain(Grain::Places, &hour_ranges))];
+    let mut of_days = Vec::new();
     for grain in [Grain::Users, Grain::ServerUsers] {
         let mut files = of_grain(grain, &day_ranges);
         files.extend(beside_days(workshop, grain, pieces, &cut.hours_beside_days()).await?);
-        relations.push((grain, files));
+        of_days.push(files);
     }
+    let server_users = of_days.pop().unwrap_or_default();
+    let users = of_days.pop().unwrap_or_default();
+    let rows: u64 = pieces
+        .iter()
+        .chain(&cut_pieces)
+        .filter(|piece| piece.grain == Grain::Users)
+        .map(|piece| piece.rows)
+        .sum();
+    let few = rows <= MOST_CODED;
+    // One after the other: each may need much memory.
+    let server_unique_users = window::server_unique_users(workshop, server_users, few).await?;
+    let totals = if few {
+        Some(window::totals(workshop, users).await?)
+    } else {
+        relations.push((Grain::Users, users));
+        None
+    };
     Ok(Relations {
         engine: workshop.engine.clone(),
         events: hours::events(&hours),
         hours,
         files: relations,
+        users: totals,
+        server_unique_users,
     })
 }
 
@@ -132,10 +169,10 @@ async fn beside_days(
     }
     let workshop = workshop.clone();
     let piece = spawned("the rollup", async move {
-        let ctx = workshop.engine.session();
-        scan::register(&ctx, "rollup", &grain.reads(), files, &workshop.left_out)
+        let (ctx, codes) = (workshop.engine.session(), Codes::default());
+        scan::register_coded(&ctx, "rollup", &grain.reads(), files, &workshop.left_out, &codes)
             .map_err(|error| query_fault("the rollup", &error))?;
-        piece_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string()).await
+        piece_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string(), &codes).await
     });
     Ok(Some(piece.await?.scan()))
 }

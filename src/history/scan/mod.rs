@@ -5,6 +5,7 @@
 //! decoded from memory, the next ones being fetched meanwhile. It is known of each file what to call it when it cannot
 //! be read, what its bytes should add up to, and whether the run may go on without it.
 
+mod codes;
 mod conform;
 mod decode;
 mod ranges;
@@ -25,6 +26,8 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
+
+pub(super) use codes::Codes;
 
 use super::read_fault::FileFault;
 use super::temporary::TemporaryFile;
@@ -135,12 +138,41 @@ pub(super) fn register(
     files: Vec<ScanFile>,
     left_out: &LeftOut,
 ) -> datafusion::error::Result<()> {
+    register_scan(ctx, name, columns, files, left_out, None)
+}
+
+/// The same, with numbers in the place of texts, by these codes.
+pub(super) fn register_coded(
+    ctx: &SessionContext,
+    name: &str,
+    columns: &SchemaRef,
+    files: Vec<ScanFile>,
+    left_out: &LeftOut,
+    codes: &Codes,
+) -> datafusion::error::Result<()> {
+    register_scan(ctx, name, columns, files, left_out, Some(codes.clone()))
+}
+
+fn register_scan(
+    ctx: &SessionContext,
+    name: &str,
+    columns: &SchemaRef,
+    files: Vec<ScanFile>,
+    left_out: &LeftOut,
+    codes: Option<Codes>,
+) -> datafusion::error::Result<()> {
+    let schema = match codes {
+        Some(_) => Codes::schema(columns),
+        None => Arc::clone(columns),
+    };
     let partition: Arc<dyn PartitionStream> = Arc::new(Scan {
         columns: Arc::clone(columns),
+        schema: Arc::clone(&schema),
         files,
         left_out: left_out.clone(),
+        codes,
     });
-    let table = StreamingTable::try_new(Arc::clone(columns), vec![partition])?;
+    let table = StreamingTable::try_new(schema, vec![partition])?;
     ctx.register_table(name, Arc::new(table))?;
     Ok(())
 }
@@ -156,18 +188,26 @@ pub(super) async fn read(columns: &SchemaRef, files: Vec<ScanFile>) -> datafusio
 #[derive(Debug)]
 struct Scan {
     columns: SchemaRef,
+    /// The columns as they are given out.
+    schema: SchemaRef,
     files: Vec<ScanFile>,
     left_out: LeftOut,
+    codes: Option<Codes>,
 }
 
 impl PartitionStream for Scan {
     fn schema(&self) -> &SchemaRef {
-        &self.columns
+        &self.schema
     }
 
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let codes = self.codes.clone();
         let rows = rows(Arc::clone(&self.columns), self.files.clone(), self.left_out.clone());
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.columns), rows))
+        let rows = rows.map(move |batch| match &codes {
+            Some(codes) => Ok(codes.encoded(&batch?)?),
+            None => batch,
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }
 }
 

@@ -16,7 +16,7 @@ use super::*;
 use crate::history::compute::compute as compute_all;
 use crate::history::rollup::{self, FOLDER, MARK, Request};
 use crate::history::{RollupReport, RollupState};
-use crate::lake::faulty::{self, Fault, Trouble};
+use crate::lake::faulty::{self, Fault, Trouble, at_each_call};
 
 /// Computes the tables with what is kept, as a run does, and keeps what is new.
 async fn try_run(
@@ -456,6 +456,19 @@ async fn whatever_request_fails_the_next_run_is_right() {
     }
     assert!(faults > 10, "only {faults} requests");
     run_over(&lake, &all, &two_days()).await;
+}
+
+#[tokio::test]
+async fn what_was_kept_although_the_answer_was_lost_stays() {
+    at_each_call([Trouble::Repeated], async |fault, when| {
+        let folder = tempfile::tempdir().unwrap();
+        let (lake, mut all) = lake_of(&folder);
+        grow(&lake, &mut all, ten(1)).await;
+        run_over(&faulty::lake(folder.path(), fault), &all, &two_days()).await;
+        let report = run_over(&lake, &all, &two_days()).await;
+        assert_eq!(state(&report), (RollupState::Current, 0), "{when}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

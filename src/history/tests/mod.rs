@@ -20,7 +20,7 @@ use deltalake_core::kernel::Action;
 use proptest::prelude::*;
 
 use super::publish::write_operation;
-use super::rollup::{Grain, ROLLUP_SQL};
+use super::rollup::{Grain, ROLLUP_SQL, SERVER_UNIQUE_USERS_SQL};
 use super::tables::compute;
 use super::{HISTORY_TABLES, HistoryError, TableRows, Window, compute_tables, session};
 use crate::config::LakeSettings;
@@ -154,7 +154,8 @@ async fn computed_within(events: &[Event], window: &Window) -> Result<Vec<TableR
     let sums = [("rollup", ROLLUP_SQL)];
     let grains =
         [Grain::Users, Grain::ServerUsers, Grain::Places, Grain::Hours].map(|grain| (grain.name(), grain.sql()));
-    for (name, sql) in sums.into_iter().chain(grains) {
+    let windows = [("server_unique_users", SERVER_UNIQUE_USERS_SQL)];
+    for (name, sql) in sums.into_iter().chain(grains).chain(windows) {
         let frame = ctx.sql(sql).await.unwrap();
         let frame = if name == "rollup" {
             frame.with_param_values(edges.clone()).unwrap()

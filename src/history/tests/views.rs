@@ -15,6 +15,37 @@ fn event(timestamp: i64, user: Option<&'static str>, is_bot: Option<bool>, bytes
     }
 }
 
+/// More contributors than the table takes, of whom many have as many events as the last one that it takes, whose names
+/// decide.
+#[tokio::test]
+async fn ties_at_the_end_of_the_contributors_are_decided_by_their_names() {
+    // As many as are counted by codes, and more.
+    for all in [150, 300_usize] {
+        let users: Vec<&'static str> = (0..all).map(|number| &*format!("User {number:03}").leak()).collect();
+        for (few, many) in [(90, 20), (0, 1), (100, 2), (120, 3)] {
+            let of_user = |number: usize| {
+                let user = users[(number * 7919) % all];
+                let count = if number < few { many } else { 1 };
+                (0..count).map(move |again| {
+                    event(
+                        NOW - again * 3000 - number as i64,
+                        Some(user),
+                        Some(number.is_multiple_of(2)),
+                        None,
+                    )
+                })
+            };
+            let events: Vec<Event> = (0..all).flat_map(of_user).collect();
+            let folder = tempfile::tempdir().unwrap();
+            let lake = lake_in(&folder);
+            for part in events.chunks(150) {
+                archive(&lake, part).await;
+            }
+            assert_eq!(texts(&tables_of(&lake).await), texts(&computed(&events).await.unwrap()));
+        }
+    }
+}
+
 #[tokio::test]
 async fn tables_computed_by_hand() {
     let start = NOW - 48 * HOUR;

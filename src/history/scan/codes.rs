@@ -1,0 +1,197 @@
+//! Texts as numbers, for queries that group by them: the engine groups numbers in a fraction of the time and the room.
+//!
+//! Within one set of codes equal texts have equal numbers and others have others, so that the groups are the same; null
+//! stays null. The numbers' order says nothing of that of the texts.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringDictionaryBuilder, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+/// Codes of texts, by the name of their column. Clones are the same codes.
+#[derive(Clone, Default)]
+pub(in crate::history) struct Codes(Arc<Mutex<Vec<Column>>>);
+
+/// The longest text that a view holds within itself, bytes.
+const INLINE: u128 = 12;
+
+/// The codes of one column.
+struct Column {
+    name: String,
+    known: LargeStringDictionaryBuilder<UInt32Type>,
+    /// The codes of short texts by their views, which are the texts.
+    short: HashMap<u128, u32, BuildHasherDefault<Folded>>,
+    /// The texts by their codes, once some were asked for.
+    texts: Option<ArrayRef>,
+}
+
+impl std::fmt::Debug for Codes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Codes").finish_non_exhaustive()
+    }
+}
+
+impl Codes {
+    /// Columns with numbers in the place of texts.
+    pub(super) fn schema(columns: &SchemaRef) -> SchemaRef {
+        let fields = columns.fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8View => Field::new(field.name(), DataType::UInt32, true),
+            _ => field.as_ref().clone(),
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The batch with numbers in the place of texts.
+    ///
+    /// # Errors
+    /// Where a column has more different texts than there are numbers.
+    pub(super) fn encoded(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| match column.data_type() {
+            DataType::Utf8View => self.numbers(field.name(), column),
+            _ => Ok(Arc::clone(column)),
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Codes::schema(&schema), columns, &options)
+    }
+
+    /// The batch with the texts in the place of their numbers. To be asked once all texts have their numbers.
+    ///
+    /// # Errors
+    /// Arrow's, where a number is none of these codes, which is a bug.
+    pub(in crate::history) fn decoded(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let schema = batch.schema();
+        let mut known = self.lock();
+        let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+            match known.iter_mut().find(|known| known.name == *field.name()) {
+                Some(known) if column.data_type() == &DataType::UInt32 => Ok((
+                    field.as_ref().clone().with_data_type(DataType::Utf8View),
+                    known.texts_of(column)?,
+                )),
+                _ => Ok((field.as_ref().clone(), Arc::clone(column))),
+            }
+        });
+        let (fields, columns): (Vec<_>, Vec<_>) = columns.collect::<Result<Vec<_>, ArrowError>>()?.into_iter().unzip();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+    }
+
+    fn numbers(&self, name: &str, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let mut known = self.lock();
+        let place = known.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            known.push(Column {
+                name: name.to_owned(),
+                known: LargeStringDictionaryBuilder::new(),
+                short: HashMap::default(),
+                texts: None,
+            });
+            known.len() - 1
+        });
+        known[place].numbers_of(column)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Column>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Column {
+    fn numbers_of(&mut self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let texts = column.as_string_view();
+        // A long text's view says where it lies among those of this batch, where a file's dictionary has it once.
+        let mut long: HashMap<u128, u32, BuildHasherDefault<Folded>> = HashMap::default();
+        let mut number_of = |row: usize, view: u128| {
+            let known = match view & u128::from(u32::MAX) <= INLINE {
+                true => &mut self.short,
+                false => &mut long,
+            };
+            match known.get(&view) {
+                Some(number) => Ok(*number),
+                None => {
+                    let number = self.known.append(texts.value(row))?;
+                    known.insert(view, number);
+                    Ok(number)
+                }
+            }
+        };
+        let rows = texts.views().iter().enumerate();
+        let numbers: Result<UInt32Array, ArrowError> = rows
+            .map(|(row, view)| texts.is_valid(row).then(|| number_of(row, *view)).transpose())
+            .collect();
+        Ok(Arc::new(numbers?))
+    }
+
+    fn texts_of(&mut self, numbers: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let texts = match &self.texts {
+            Some(texts) => Arc::clone(texts),
+            None => {
+                let texts = cast(self.known.finish().values(), &DataType::Utf8View)?;
+                self.texts.insert(texts).clone()
+            }
+        };
+        take(&texts, numbers.as_primitive::<UInt32Type>(), None)
+    }
+}
+
+/// Hashes views, which are random enough but for a few bytes of their length.
+#[derive(Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u128(u128::from(*byte));
+        }
+    }
+
+    fn write_u128(&mut self, view: u128) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let halves = (view as u64 ^ self.0).wrapping_mul(ODD) ^ (view >> 64) as u64;
+        let product = u128::from(halves) * u128::from(ODD);
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn equal_texts_have_equal_numbers_and_come_back() {
+        let batch = |texts: Vec<Option<&str>>| {
+            let numbers = Int64Array::from_iter_values(0..texts.len() as i64);
+            RecordBatch::try_from_iter_with_nullable([
+                ("user", Arc::new(StringViewArray::from(texts)) as ArrayRef, true),
+                ("events", Arc::new(numbers) as ArrayRef, true),
+            ])
+            .unwrap()
+        };
+        let first = batch(vec![
+            Some("b"),
+            None,
+            Some(""),
+            Some("a text that is too long to be held within a view"),
+        ]);
+        let second = batch(vec![Some("a"), Some("b"), Some("")]);
+        let codes = Codes::default();
+        let coded = [&first, &second].map(|batch| codes.encoded(batch).unwrap());
+        let numbers = |batch: &RecordBatch| batch.column(0).as_primitive::<UInt32Type>().iter().collect::<Vec<_>>();
+        assert_eq!(numbers(&coded[0]), [Some(0), None, Some(1), Some(2)]);
+        assert_eq!(numbers(&coded[1]), [Some(3), Some(0), Some(1)]);
+        assert_eq!(codes.decoded(&coded[0]).unwrap(), first);
+        assert_eq!(codes.decoded(&coded[1]).unwrap(), second);
+    }
+}

@@ -1,11 +1,11 @@
-//! Steps of archiving at which a development build can be told to die, so that tests can kill it exactly there.
+//! Steps of archiving, of replays and of runs at which a development build can be told to die, so that tests can kill it exactly there.
 //!
 //! `LAKEBED_KILL_AT=after_events_commit:3` ends the process the third time that it has committed rows. A release build
 //! knows nothing of it: [`reached`] is empty there.
 
 macro_rules! steps {
     ($($(#[$meaning:meta])* $step:ident = $name:literal,)*) => {
-        /// A step of archiving.
+        /// A step.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Step { $($(#[$meaning])* $step,)* }
 
@@ -21,6 +21,27 @@ macro_rules! steps {
                 Step::AfterReplayCommit,
                 Step::BeforeReplayVoid,
                 Step::AfterReplayVoid,
+            ];
+
+            /// Those that a run passes which publishes into the lake.
+            pub const OF_RUNS_INTO_THE_LAKE: &[Step] = &[
+                Step::BeforeRollupFiles,
+                Step::BeforeRollupCommit,
+                Step::AfterRollupCommit,
+                Step::BeforeHistoryTable,
+                Step::AfterHistoryTable,
+                Step::BeforeRunRow,
+                Step::AfterRunRow,
+            ];
+
+            /// Those that a run passes which publishes into PostgreSQL.
+            pub const OF_RUNS_INTO_POSTGRES: &[Step] = &[
+                Step::BeforeRollupFiles,
+                Step::BeforeRollupCommit,
+                Step::AfterRollupCommit,
+                Step::BeforePostgresTable,
+                Step::BeforePostgresCommit,
+                Step::AfterPostgresCommit,
             ];
 
             /// The name by which it is told.
@@ -74,6 +95,26 @@ steps! {
     BeforeReplayVoid = "before_replay_void",
     /// It has moved.
     AfterReplayVoid = "after_replay_void",
+    /// The files of the rollup are about to be put.
+    BeforeRollupFiles = "before_rollup_files",
+    /// They are in the store, and no commit names them.
+    BeforeRollupCommit = "before_rollup_commit",
+    /// The rollup is kept; nothing is published.
+    AfterRollupCommit = "after_rollup_commit",
+    /// A history table's version is about to be made in the lake.
+    BeforeHistoryTable = "before_history_table",
+    /// It is there, and no run names it.
+    AfterHistoryTable = "after_history_table",
+    /// The row that names the versions of all five is about to be put.
+    BeforeRunRow = "before_run_row",
+    /// It is there: the tables are published.
+    AfterRunRow = "after_run_row",
+    /// A history table is about to be emptied and filled in PostgreSQL.
+    BeforePostgresTable = "before_postgres_table",
+    /// All five are filled, and the transaction is about to be committed.
+    BeforePostgresCommit = "before_postgres_commit",
+    /// It is committed: the tables are published.
+    AfterPostgresCommit = "after_postgres_commit",
     /// The group's offsets are about to be told.
     BeforeGroupOffsets = "before_group_offsets",
     /// They are on their way.

@@ -159,6 +159,20 @@ pub enum HistoryError {
         /// The server's or the system's own words.
         reason: String,
     },
+    /// Somebody else held what a publisher must lock.
+    #[error(
+        "PostgreSQL at {server}: cannot {what}: the lock it needs was held for longer than {waited} {holders}; wait for that or end it (pg_terminate_backend), or raise POSTGRES_LOCK_TIMEOUT, then run again"
+    )]
+    PostgresLocked {
+        /// Host, port, database, user.
+        server: String,
+        /// What was asked for.
+        what: String,
+        /// For how long it was waited.
+        waited: String,
+        /// Who held it, in words.
+        holders: String,
+    },
     /// The connection was lost during COMMIT, and the server did not come back to say how it ended.
     #[error(
         "PostgreSQL at {server} was lost during COMMIT and did not come back ({reason}): whether run {id} was published is not known; lakebed_runs has its row if it was. Running again is safe"
@@ -241,6 +255,7 @@ impl HasKind for HistoryError {
             HistoryError::File { .. } | HistoryError::TooLarge { .. } | HistoryError::Occupied { .. } => Kind::Data,
             HistoryError::Store { .. }
             | HistoryError::PostgresAway { .. }
+            | HistoryError::PostgresLocked { .. }
             | HistoryError::CommitUnknown { .. }
             | HistoryError::Interrupted { .. }
             | HistoryError::Held { .. }

@@ -120,7 +120,7 @@ async fn attempt(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<(), HistoryError> {
     let gate = Gate::of(settings).await?;
-    target.prepare().await?;
+    target.prepare(settings.mode).await?;
     lake.reach().await?;
     // Before the lake's version is looked up, so that it is not ahead of that when another run keeps a newer one.
     let found = rollup::find(lake).await?;

@@ -82,9 +82,5 @@ async fn read_history(
         lake.reach().await?;
         return Ok(history::read_published_tables(lake, tables).await?);
     }
-    let mut all = Vec::new();
-    for table in tables {
-        all.push(history::read_published_in_postgres(postgres, table).await?);
-    }
-    Ok(all)
+    Ok(history::read_published_in_postgres(postgres, tables).await?)
 }

@@ -1,21 +1,21 @@
 //! Publishing into a real PostgreSQL, which `POSTGRES_HOST`, `_PORT`, `_DB`, `_USER` and `_PASSWORD` name; each test
 //! makes a schema of its own and drops it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray};
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use deltalake_core::kernel::Action;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use lakebed::config::history::PublishMode;
 use lakebed::config::{ExpectationSettings, HistorySettings, LakeSettings, PostgresSettings};
 use lakebed::error::{HasKind, Kind};
 use lakebed::history::{HISTORY_TABLES, HistoryError, Outcome, RunReport, run};
-use lakebed::lake::datafile::{self, NewFile, writer_properties};
-use lakebed::lake::{Lake, RAW_EVENTS, TableWriter};
+use lakebed::lake::Lake;
 use tokio_postgres::{Client, NoTls};
+
+use crate::support::history::add_events;
+use crate::support::unique;
 
 /// 2015-09-13T00:00:00Z.
 const NOW: i64 = 1_442_102_400;
@@ -72,38 +72,7 @@ impl Place {
     }
 
     async fn archive(&self, users: &[Option<&str>]) {
-        let count = users.len();
-        let times: Int64Array = (0..count).map(|n| Some(NOW - 60 * n as i64)).collect();
-        let batch = RecordBatch::try_from_iter_with_nullable([
-            ("timestamp", Arc::new(times) as _, true),
-            (
-                "user",
-                Arc::new(users.iter().copied().collect::<StringArray>()) as _,
-                true,
-            ),
-            ("is_bot", Arc::new(BooleanArray::from(vec![true; count])) as _, true),
-        ])
-        .unwrap();
-        let mut writer = TableWriter::open_or_create(&self.lake, RAW_EVENTS, &batch.schema(), &[])
-            .await
-            .unwrap();
-        let file = NewFile {
-            path: format!("{}.parquet", uuid::Uuid::new_v4()),
-            partition_values: Vec::new(),
-            tags: Vec::new(),
-            batch,
-            properties: writer_properties().build(),
-        };
-        let add = datafile::write(&self.lake, RAW_EVENTS, file).await.unwrap();
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: None,
-            predicate: None,
-        };
-        writer
-            .commit(vec![Action::Add(add)], Vec::new(), operation)
-            .await
-            .unwrap();
+        add_events(&self.lake, NOW, users).await;
     }
 
     async fn run(&self, mode: PublishMode) -> Result<RunReport, HistoryError> {
@@ -264,30 +233,39 @@ async fn publishers_take_turns_and_readers_never_wait_nor_see_half_a_set() {
         .map(|_| {
             let place = Arc::clone(&place);
             tokio::spawn(async move {
-                for _ in 0..3 {
+                for _ in 0..25 {
                     place.run(PublishMode::Overwrite).await.unwrap();
                 }
             })
         })
         .collect();
-    let mut longest = Duration::ZERO;
+    // Neither reader could wait for a lock, and neither sees anything but whole sets.
+    let (other, tables) = (
+        place.client().await,
+        HISTORY_TABLES.iter().map(|table| table.name).collect::<Vec<_>>(),
+    );
+    for reader in [&client, &other] {
+        reader.batch_execute("SET lock_timeout TO '1ms'").await.unwrap();
+    }
+    let patterns = format!("SELECT sum(total_events)::bigint FROM {}", tables[0]);
+    let rankings = format!("SELECT sum(edit_count)::bigint FROM {}", tables[4]);
+    let both = format!("SELECT ({patterns}), ({rankings})");
     while !publishers.iter().all(tokio::task::JoinHandle::is_finished) {
-        let begun = Instant::now();
-        let row = client
-            .query_one(
-                "SELECT (SELECT count(*) FROM historical_hourly_patterns), (SELECT count(*) FROM historical_server_rankings)",
-                &[],
-            )
+        let row = client.query_one(&both, &[]).await.unwrap();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (500, 500));
+        other
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
             .unwrap();
-        longest = longest.max(begun.elapsed());
-        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (10, 1));
+        for sum in [&patterns, &rankings] {
+            assert_eq!(other.query_one(sum, &[]).await.unwrap().get::<_, i64>(0), 500);
+        }
+        other.batch_execute("COMMIT").await.unwrap();
     }
     for publisher in publishers {
         publisher.await.unwrap();
     }
-    assert!(longest < Duration::from_secs(2), "a reader waited {longest:?}");
-    assert_eq!(count(&client, "lakebed_runs").await, 13);
+    assert_eq!(count(&client, "lakebed_runs").await, 101);
     Arc::into_inner(place).unwrap().finish().await;
 }
 
@@ -337,5 +315,166 @@ async fn a_table_of_runs_that_an_earlier_version_made_gets_the_columns_it_lacks(
         (Some("1"), Some(true), Some(true))
     );
     assert_eq!(count(&client, "lakebed_runs").await, 2);
+    place.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_role_defaults_to_changes_nothing_and_rights_that_it_lacks_are_named_before_any_work() {
+    let place = Place::new().await;
+    place.archive(&[Some("Ann"), Some("Bob")]).await;
+    place.run(PublishMode::Overwrite).await.unwrap();
+    let client = place.client().await;
+    let (role, schema) = (unique("role").replace('-', "_"), place.schema());
+    let ddl = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'of a role';
+         ALTER ROLE {role} SET default_transaction_isolation TO 'serializable';
+         ALTER ROLE {role} SET default_transaction_read_only TO on;
+         ALTER ROLE {role} SET statement_timeout TO '1ms';
+         GRANT USAGE ON SCHEMA {schema} TO {role};
+         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA {schema} TO {role};
+         GRANT DELETE ON historical_hourly_trends TO {role}"
+    );
+    client.batch_execute(&ddl).await.unwrap();
+    let as_role = PostgresSettings {
+        user: role.clone(),
+        password: Some("of a role".parse().unwrap()),
+        ..place.postgres.clone()
+    };
+    let now = DateTime::from_timestamp(NOW, 0).unwrap();
+    let publish = async |mode| run(&settings(mode), &place.lake, Some(&as_role), now, &|_| ()).await;
+
+    let error = publish(PublishMode::Overwrite).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Configuration);
+    let text = error.to_string();
+    for part in [
+        "DELETE on historical_hourly_patterns",
+        "DELETE on historical_server_rankings",
+        "grant",
+        &role,
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("historical_hourly_trends"), "{text}");
+    assert_eq!(publish(PublishMode::Append).await.unwrap().outcome, Outcome::Published);
+    client
+        .batch_execute(&format!("GRANT DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        publish(PublishMode::Overwrite).await.unwrap().outcome,
+        Outcome::Published
+    );
+    assert_eq!(count(&client, "historical_top_contributors").await, 2);
+    client
+        .batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await
+        .unwrap();
+    place.finish().await;
+}
+
+#[tokio::test]
+async fn who_holds_a_lock_for_too_long_is_named() {
+    let place = Place::new().await;
+    place.archive(&[Some("Ann")]).await;
+    place.run(PublishMode::Overwrite).await.unwrap();
+    let client = place.client().await;
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let hasty = PostgresSettings {
+        lock_timeout: Duration::from_millis(200),
+        ..place.postgres.clone()
+    };
+    let now = DateTime::from_timestamp(NOW, 0).unwrap();
+    for hold in [
+        "LOCK TABLE historical_top_contributors IN ACCESS EXCLUSIVE MODE".to_owned(),
+        format!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('lakebed:{}', 0))",
+            place.postgres.schema
+        ),
+    ] {
+        client
+            .batch_execute(&format!("BEGIN; SET LOCAL application_name TO 'a migration'; {hold}"))
+            .await
+            .unwrap();
+        let error = run(
+            &settings(PublishMode::Overwrite),
+            &place.lake,
+            Some(&hasty),
+            now,
+            &|_| (),
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(error.kind(), Kind::Retry, "{error}");
+        let text = error.to_string();
+        for part in [&format!("process {pid} (a migration"), "200ms", "POSTGRES_LOCK_TIMEOUT"] {
+            assert!(text.contains(part), "{text}");
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+    place.run(PublishMode::Overwrite).await.unwrap();
+    place.finish().await;
+}
+
+#[tokio::test]
+async fn a_password_may_come_from_a_file_or_from_that_of_libpq() {
+    let place = Place::new().await;
+    place.archive(&[Some("Ann")]).await;
+    let given = place.postgres.password.clone().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let (plain, line) = (
+        format!("{}\n", given.reveal()),
+        format!("*:*:*:{}:{}\n", place.postgres.user, given.reveal()),
+    );
+    let without = PostgresSettings {
+        password: None,
+        passfile: Some(folder.path().join("none")),
+        ..place.postgres.clone()
+    };
+    let from_file = PostgresSettings {
+        password_file: Some(file("password", plain, 0o644)),
+        ..without.clone()
+    };
+    let from_passfile = PostgresSettings {
+        passfile: Some(file("pgpass", line.clone(), 0o600)),
+        ..without.clone()
+    };
+    let from_open_passfile = PostgresSettings {
+        passfile: Some(file("open", line, 0o644)),
+        ..without.clone()
+    };
+    let from_missing_file = PostgresSettings {
+        password_file: Some(folder.path().join("none")),
+        ..without.clone()
+    };
+    for (postgres, refusal) in [
+        (from_file, None),
+        (from_passfile, None),
+        (from_open_passfile, Some("PGPASSFILE")),
+        (from_missing_file, Some("correct POSTGRES_PASSWORD_FILE")),
+        (without, Some("POSTGRES_PASSWORD_FILE")),
+    ] {
+        let done = run(
+            &settings(PublishMode::Overwrite),
+            &place.lake,
+            Some(&postgres),
+            Utc::now(),
+            &|_| (),
+        )
+        .await;
+        match (done, refusal) {
+            (Ok(_), None) => {}
+            (Err(error), Some(part)) => {
+                assert_eq!(error.kind(), Kind::Configuration, "{error}");
+                assert!(error.to_string().contains(part), "{error}");
+            }
+            (done, refusal) => panic!("{done:?} instead of {refusal:?}"),
+        }
+    }
     place.finish().await;
 }

@@ -11,6 +11,7 @@ use deltalake_core::kernel::{Action, Add, Remove};
 use super::decide;
 use super::lake_runs::{PublishedSet, RunsLog, published_set, write_operation};
 use crate::config::history::PublishMode;
+use crate::fail_point::{self, Step};
 use crate::history::runs::{Outcome, RunReport};
 use crate::history::snapshot_table::register;
 use crate::history::tables::{HISTORY_TABLES, HistoryTable, TableRows, query_rows};
@@ -76,7 +77,10 @@ pub(in crate::history) async fn publish(
             report.table_versions = Some(commit_tables(lake, rows, mode, base.as_ref(), report, attempt).await?);
         }
         report.ends(outcome);
-        match log.add(report, attempt, base.as_ref()).await? {
+        fail_point::reached(Step::BeforeRunRow);
+        let added = log.add(report, attempt, base.as_ref()).await?;
+        fail_point::reached(Step::AfterRunRow);
+        match added {
             CommitOutcome::Committed(_) => return Ok(()),
             CommitOutcome::Conflict => {}
         }
@@ -164,7 +168,9 @@ async fn commit_tables(
         };
         let kept = kept.map(|snapshot| snapshot.files).unwrap_or_default();
         let file = format!("{}_{}_{attempt}.parquet", rows.table.name, report.id);
+        fail_point::reached(Step::BeforeHistoryTable);
         versions.insert(rows.table.name, commit_table(lake, rows, &kept, file).await?);
+        fail_point::reached(Step::AfterHistoryTable);
     }
     Ok(versions)
 }

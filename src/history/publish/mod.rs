@@ -44,10 +44,10 @@ impl<'a> Target<'a> {
     }
 
     /// Makes what is missing and refuses what cannot be published to, before any work.
-    pub(super) async fn prepare(&self) -> Result<(), HistoryError> {
+    pub(super) async fn prepare(&self, mode: PublishMode) -> Result<(), HistoryError> {
         match self {
             Target::Lake(lake) => Ok(lake.reach().await?),
-            Target::Postgres(postgres) => postgres.prepare().await,
+            Target::Postgres(postgres) => postgres.prepare(mode).await,
         }
     }
 

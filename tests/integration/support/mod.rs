@@ -1,5 +1,6 @@
 //! Real servers, the real program, and readers that are not ours.
 
+pub mod history;
 pub mod http;
 pub mod kafka;
 pub mod lake;

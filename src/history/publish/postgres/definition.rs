@@ -111,6 +111,38 @@ pub(super) async fn prepare(
     Ok(())
 }
 
+/// Refuses to go on without these rights on the tables, before any work: a run that lacked one would fail at its end.
+pub(super) async fn need(
+    postgres: &Postgres<'_>,
+    transaction: &Transaction<'_>,
+    tables: &[Definition],
+    rights: &[&str],
+) -> Result<(), HistoryError> {
+    let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
+    let lacking = transaction
+        .query(
+            "SELECT wanted || ' on ' || relname
+             FROM pg_class
+             JOIN pg_namespace ON pg_namespace.oid = relnamespace
+             CROSS JOIN unnest($3::text[]) AS wanted
+             WHERE nspname = $1 AND relname = ANY ($2) AND NOT has_table_privilege(pg_class.oid, wanted)
+             ORDER BY relname, wanted",
+            &[&postgres.settings.schema, &names, &rights],
+        )
+        .await
+        .and_then(|rows| {
+            rows.iter()
+                .map(|row| row.try_get(0))
+                .collect::<Result<Vec<String>, _>>()
+        })
+        .map_err(|error| postgres.fault("look for the rights on the tables", &error))?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let user = &postgres.settings.user;
+    Err(postgres.lacks_rights("publish", format!("{user} has no right to {}", lacking.join(", "))))
+}
+
 /// Adds the columns that a table of an earlier version lacks; whether there were any.
 async fn migrate(
     postgres: &Postgres<'_>,

@@ -80,7 +80,7 @@ impl Postgres<'_> {
 async fn keep(client: Client, mut released: oneshot::Receiver<()>) {
     while timeout(PING, &mut released).await.is_err() {
         if let Err(error) = client.batch_execute("SELECT 1").await {
-            let error = super::connect::reason(&error);
+            let error = super::fault::reason(&error);
             tracing::warn!(
                 error,
                 "the lease is lost; another run may begin beside this one, and both publish in turn"

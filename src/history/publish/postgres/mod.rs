@@ -6,29 +6,36 @@
 mod connect;
 mod copy;
 mod definition;
+mod fault;
+mod holders;
 mod lease;
+mod password;
 mod read;
 mod release;
 mod row;
+mod tls;
 
 pub(in crate::history) use connect::CONNECT;
 
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 
+use fault::BEGIN;
 pub use read::read_published_in_postgres;
 
 use super::decide;
 use crate::config::PostgresSettings;
+use crate::config::duration::shown;
 use crate::config::history::PublishMode;
+use crate::fail_point::{self, Step};
 use crate::history::HistoryError;
 use crate::history::runs::{Outcome, RunReport};
 use crate::history::tables::{HISTORY_TABLES, TableRows};
 
-/// No publication may hang for longer than this.
-const DEADLINE: Duration = Duration::from_secs(300);
+/// What a publication may take beside its longest statement and its longest wait for a lock, before it counts as hung.
+const BESIDE_STATEMENTS: Duration = Duration::from_secs(60);
 /// How long the server may take to answer a COMMIT before we ask on another connection how it ended.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a server that was lost during a COMMIT has to come back, in pauses of [`SETTLE_PAUSE`].
@@ -79,13 +86,21 @@ impl<'a> Postgres<'a> {
     }
 
     /// Makes the schema and the tables that are missing, and refuses tables that have other columns.
-    pub(super) async fn prepare(&self) -> Result<(), HistoryError> {
+    pub(super) async fn prepare(&self, mode: PublishMode) -> Result<(), HistoryError> {
         self.within_deadline("prepare the tables", async {
             let mut client = self.connect().await?;
             // In a transaction of its own, so that a run that is refused for its tables can leave its row.
-            for tables in [definition::RUNS, definition::HISTORY] {
+            let of_tables: &[&str] = match mode {
+                PublishMode::Overwrite => &["SELECT", "INSERT", "DELETE"],
+                PublishMode::Append | PublishMode::Ignore | PublishMode::Error => &["SELECT", "INSERT"],
+            };
+            for (tables, rights) in [
+                (definition::RUNS, &["SELECT", "INSERT"][..]),
+                (definition::HISTORY, of_tables),
+            ] {
                 let transaction = self.begin(&mut client).await?;
                 definition::prepare(self, &transaction, tables).await?;
+                definition::need(self, &transaction, tables, rights).await?;
                 transaction
                     .commit()
                     .await
@@ -110,12 +125,15 @@ impl<'a> Postgres<'a> {
             Ok(transaction)
         });
         let transaction = filled.await?;
-        let reason = match timeout(COMMIT_DEADLINE, transaction.commit()).await {
+        fail_point::reached(Step::BeforePostgresCommit);
+        let committed = timeout(COMMIT_DEADLINE, transaction.commit()).await;
+        fail_point::reached(Step::AfterPostgresCommit);
+        let reason = match committed {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if error.as_db_error().is_some() => {
                 return Err(self.fault("commit the tables", &error));
             }
-            Ok(Err(error)) => connect::reason(&error),
+            Ok(Err(error)) => fault::reason(&error),
             Err(_) => format!("no answer to COMMIT within {} s", COMMIT_DEADLINE.as_secs()),
         };
         drop(client);
@@ -148,6 +166,7 @@ impl<'a> Postgres<'a> {
         let outcome = decide(mode, newest, report, occupied, || self.place())?;
         if outcome == Outcome::Published {
             for rows in rows {
+                fail_point::reached(Step::BeforePostgresTable);
                 if mode == PublishMode::Overwrite {
                     let delete = format!("DELETE FROM {}", rows.table.name);
                     transaction
@@ -181,12 +200,21 @@ impl<'a> Postgres<'a> {
 
     /// A transaction that sees the schema first and that no other publisher of the schema runs beside.
     async fn begin<'c>(&self, client: &'c mut Client) -> Result<Transaction<'c>, HistoryError> {
-        let fault = |error| self.fault("begin a transaction", &error);
-        let transaction = client.transaction().await.map_err(fault)?;
+        let fault = |error| self.fault(BEGIN, &error);
+        // Whatever the server, the database or the role makes of transactions that do not say: one that begins while
+        // another publishes must see what that one has published once it has the lock.
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .read_only(false)
+            .start()
+            .await
+            .map_err(fault)?;
         // A publisher whose machine is gone must not keep the lock for the hours that TCP would give it.
         let settings = format!(
-            "SET LOCAL search_path TO {}; SET LOCAL lock_timeout TO '120s'; SET LOCAL idle_in_transaction_session_timeout TO '60s'",
-            quoted(&self.settings.schema)
+            "SET LOCAL search_path TO {}; {}; SET LOCAL idle_in_transaction_session_timeout TO '60s'",
+            quoted(&self.settings.schema),
+            self.limits()
         );
         transaction.batch_execute(&settings).await.map_err(fault)?;
         transaction
@@ -215,11 +243,7 @@ impl<'a> Postgres<'a> {
             match asked.await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    return Err(HistoryError::PostgresAway {
-                        server: self.server(),
-                        what: "commit the tables".to_owned(),
-                        reason: format!("{lost}; nothing was changed"),
-                    });
+                    return Err(self.away("commit the tables", format!("{lost}; nothing was changed")));
                 }
                 Err(error) => reason = error.to_string(),
             }
@@ -231,19 +255,34 @@ impl<'a> Postgres<'a> {
         })
     }
 
+    /// What a transaction's statements may take, as SQL.
+    fn limits(&self) -> String {
+        let settings = self.settings;
+        format!(
+            "SET LOCAL lock_timeout TO {}; SET LOCAL statement_timeout TO {}",
+            milliseconds(settings.lock_timeout),
+            milliseconds(settings.statement_timeout)
+        )
+    }
+
     async fn within_deadline<T>(
         &self,
         what: &str,
         work: impl Future<Output = Result<T, HistoryError>>,
     ) -> Result<T, HistoryError> {
-        timeout(DEADLINE, work).await.unwrap_or_else(|_| {
-            Err(HistoryError::PostgresAway {
-                server: self.server(),
-                what: what.to_owned(),
-                reason: format!("no end within {} s", DEADLINE.as_secs()),
-            })
-        })
+        let settings = self.settings;
+        let deadline = settings.lock_timeout + settings.statement_timeout + BESIDE_STATEMENTS;
+        match timeout(deadline, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(self.name_holders(error).await),
+            Err(_) => Err(self.away(what, format!("no end within {}", shown(deadline)))),
+        }
     }
+}
+
+/// As the server's settings count time; 0 would mean no limit.
+fn milliseconds(duration: Duration) -> u128 {
+    duration.as_millis().max(1)
 }
 
 /// An SQL identifier.

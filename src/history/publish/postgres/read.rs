@@ -7,21 +7,22 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use tokio_postgres::types::{FromSql, Type, accepts};
-use tokio_postgres::{GenericClient, Row};
+use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
+use super::fault::BEGIN;
 use super::{Postgres, quoted};
 use crate::config::PostgresSettings;
 use crate::history::tables::{ColumnType, HistoryTable, TableRows};
 use crate::history::{HistoryError, LakeError};
 
-/// The rows of a table as readers of PostgreSQL see them; none where `settings` name no host.
+/// The rows of tables as readers of PostgreSQL see them, all as of one moment.
 ///
 /// # Errors
-/// [`HistoryError`] where the server cannot be reached, refuses us, or has no such table.
+/// [`HistoryError`] where `settings` name no host, the server cannot be reached, refuses us, or has no such table.
 pub async fn read_published_in_postgres(
     settings: &PostgresSettings,
-    table: &'static HistoryTable,
-) -> Result<TableRows, HistoryError> {
+    tables: impl IntoIterator<Item = &'static HistoryTable>,
+) -> Result<Vec<TableRows>, HistoryError> {
     let Some(host) = settings.host.as_deref() else {
         return Err(LakeError::Missing {
             what: "PostgreSQL server",
@@ -31,14 +32,39 @@ pub async fn read_published_in_postgres(
         .into());
     };
     let postgres = Postgres::new(settings, host);
-    let client = postgres.connect().await?;
-    rows(&postgres, &client, table).await
+    postgres
+        .within_deadline("read the tables", async {
+            let mut client = postgres.connect().await?;
+            let transaction = postgres.begin_to_read(&mut client).await?;
+            let mut all = Vec::new();
+            for table in tables {
+                all.push(rows(&postgres, &transaction, table).await?);
+            }
+            Ok(all)
+        })
+        .await
 }
 
-/// The rows of a table as this connection, or this transaction, sees them.
+impl Postgres<'_> {
+    /// A transaction that sees one moment, whatever is published meanwhile.
+    pub(super) async fn begin_to_read<'c>(&self, client: &'c mut Client) -> Result<Transaction<'c>, HistoryError> {
+        let fault = |error| self.fault(BEGIN, &error);
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await
+            .map_err(fault)?;
+        transaction.batch_execute(&self.limits()).await.map_err(fault)?;
+        Ok(transaction)
+    }
+}
+
+/// The rows of a table as this transaction sees them.
 pub(super) async fn rows(
     postgres: &Postgres<'_>,
-    client: &impl GenericClient,
+    transaction: &Transaction<'_>,
     table: &'static HistoryTable,
 ) -> Result<TableRows, HistoryError> {
     let fault = |error| postgres.fault(&format!("read {}", table.name), &error);
@@ -49,7 +75,7 @@ pub(super) async fn rows(
         quoted(&postgres.settings.schema),
         quoted(table.name)
     );
-    let rows = client.query(&sql, &[]).await.map_err(fault)?;
+    let rows = transaction.query(&sql, &[]).await.map_err(fault)?;
     let columns = table
         .columns
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::{IsolationLevel, Row, Transaction};
+use tokio_postgres::{Row, Transaction};
 
 use super::read::{Micros, rows};
 use super::{Postgres, definition, quoted};
@@ -32,18 +32,7 @@ impl Postgres<'_> {
     pub(in crate::history) async fn read_release(&self) -> Result<Release, HistoryError> {
         self.within_deadline("read the tables", async {
             let mut client = self.connect().await?;
-            let fault = |error| self.fault("begin a transaction", &error);
-            let transaction = client
-                .build_transaction()
-                .isolation_level(IsolationLevel::RepeatableRead)
-                .read_only(true)
-                .start()
-                .await
-                .map_err(fault)?;
-            transaction
-                .batch_execute("SET LOCAL lock_timeout TO '120s'")
-                .await
-                .map_err(fault)?;
+            let transaction = self.begin_to_read(&mut client).await?;
             let runs = self.published_runs(&transaction).await?;
             let mut tables = Vec::new();
             for table in &HISTORY_TABLES {

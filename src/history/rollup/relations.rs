@@ -122,15 +122,16 @@ pub(super) async fn relations(
         .sum();
     let few = rows <= MOST_CODED;
     // One after the other: each may need much memory.
-    let server_unique_users = window::server_unique_users(workshop, server_users, few).await?;
+    let engine = if few { workshop.engine.clone() } else { Engine::tight()? };
+    let server_unique_users = window::server_unique_users(&engine, server_users, few).await?;
     let totals = if few {
-        Some(window::totals(workshop, users).await?)
+        Some(window::totals(&engine, users).await?)
     } else {
         relations.push((Grain::Users, users));
         None
     };
     Ok(Relations {
-        engine: workshop.engine.clone(),
+        engine,
         events: hours::events(&hours),
         hours,
         files: relations,

@@ -5,11 +5,12 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
-use super::batch::{Workshop, spawned};
+use super::batch::spawned;
 use super::grain::Grain;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
+use crate::history::session::Engine;
 
 /// Rows of historical_top_contributors at most.
 const CONTRIBUTORS: usize = 100;
@@ -19,28 +20,28 @@ pub(in crate::history) const SERVER_UNIQUE_USERS_SQL: &str =
     include_str!("../../../views/window_server_unique_users.sql");
 
 /// Those users' totals that can be among the contributors: all with at least as many events as the last of these has.
-pub(super) async fn totals(workshop: &Workshop, files: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
-    computed(workshop, Grain::Users, files, USERS_SQL, true, most_active).await
+pub(super) async fn totals(engine: &Engine, files: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
+    computed(engine, Grain::Users, files, USERS_SQL, true, most_active).await
 }
 
 /// The number of unique users of each server; `coded` is whether there is room for all names at once.
 pub(super) async fn server_unique_users(
-    workshop: &Workshop,
+    engine: &Engine,
     files: Vec<ScanFile>,
     coded: bool,
 ) -> Result<RecordBatch, HistoryError> {
-    computed(workshop, Grain::ServerUsers, files, SERVER_UNIQUE_USERS_SQL, coded, Ok).await
+    computed(engine, Grain::ServerUsers, files, SERVER_UNIQUE_USERS_SQL, coded, Ok).await
 }
 
 async fn computed(
-    workshop: &Workshop,
+    engine: &Engine,
     grain: Grain,
     files: Vec<ScanFile>,
     sql: &'static str,
     coded: bool,
     cut: fn(RecordBatch) -> Result<RecordBatch, HistoryError>,
 ) -> Result<RecordBatch, HistoryError> {
-    let (ctx, codes) = (workshop.engine.session(), Codes::default());
+    let (ctx, codes) = (engine.session(), Codes::default());
     spawned("the rollup of the window", async move {
         let fault = |error| query_fault("the rollup of the window", &error);
         let (name, columns, left_out) = (grain.name(), grain.columns(), LeftOut::default());

@@ -12,9 +12,6 @@ use super::read_fault::query_fault;
 /// What sorts and aggregations may hold in memory before they spill to temporary files, all of them together. Each may hold
 /// as much as any other, and most hold next to nothing: what is really held is a fraction of this.
 const MEMORY_POOL: usize = 768 * 1024 * 1024;
-/// The same where they will need all that they may hold.
-const TIGHT_POOL: usize = 192 * 1024 * 1024;
-
 /// A session that spills beyond its memory pool and uses every core.
 ///
 /// # Errors
@@ -40,20 +37,8 @@ impl Engine {
     /// # Errors
     /// [`HistoryError::Query`] where the place for temporary files cannot be used.
     pub(super) fn new() -> Result<Engine, HistoryError> {
-        Engine::of(MEMORY_POOL)
-    }
-
-    /// An engine for queries over more than there is room for.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub(super) fn tight() -> Result<Engine, HistoryError> {
-        Engine::of(TIGHT_POOL)
-    }
-
-    fn of(pool: usize) -> Result<Engine, HistoryError> {
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(pool)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_POOL)))
             .build_arc()
             .map_err(|error| query_fault("anything", &error))?;
         Ok(Engine { runtime })

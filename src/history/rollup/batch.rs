@@ -17,8 +17,9 @@ use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::{Engine, cores};
 
-/// Rows of the finest grain in one partial, at most; some hundred bytes each, and each core works on one.
-const PARTIAL_ROWS: usize = 400_000;
+/// Rows of the finest grain in one partial, and of any in one piece, about; some hundred bytes each, and each core works
+/// on one.
+pub(super) const PARTIAL_ROWS: usize = 400_000;
 
 /// Files to be summed up at once.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) struct Batch {
 /// What some events add up to, at every grain.
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// A piece of each grain but the hours'.
+    /// Pieces of each grain but the hours'.
     pub(super) pieces: Vec<Piece>,
     /// The hours, as far as these events go.
     pub(super) hours: RecordBatch,
@@ -131,7 +132,8 @@ pub(super) async fn partial_of(
     let name = uuid::Uuid::new_v4().to_string();
     let mut detail = PieceWriter::new(Grain::Detail)?;
     for batch in &rows {
-        detail.write(batch, codes)?;
+        let batch = codes.decoded(batch);
+        detail.write(&batch.map_err(|error| query_fault(Grain::Detail.name(), &error.into()))?)?;
     }
     let mut pieces = vec![detail.finish(&workshop.holder, &name).await?];
     let ctx = workshop.engine.session();
@@ -141,20 +143,20 @@ pub(super) async fn partial_of(
     let table = MemTable::try_new(schema, vec![rows]).and_then(|table| ctx.register_table("rollup", Arc::new(table)));
     table.map_err(|error| query_fault("the rollup of the events", &error))?;
     for grain in [Grain::Users, Grain::ServerUsers, Grain::Places] {
-        pieces.push(piece_of(workshop, &ctx, grain, &name, codes).await?);
+        pieces.extend(pieces_of(workshop, &ctx, grain, &name, codes).await?);
     }
     let hours = hours_of(&ctx).await?;
     Ok(Partial { pieces, hours })
 }
 
 /// A coarser grain of what is registered as `rollup`, coded.
-pub(super) async fn piece_of(
+pub(super) async fn pieces_of(
     workshop: &Workshop,
     ctx: &SessionContext,
     grain: Grain,
     partial: &str,
     codes: &Codes,
-) -> Result<Piece, HistoryError> {
+) -> Result<Vec<Piece>, HistoryError> {
     let fault = |error| query_fault(grain.name(), &error);
     let frame = ctx.sql(grain.sql()).await.map_err(fault)?;
     let rows = frame.execute_stream().await.map_err(fault)?;

@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use DataType::{Boolean, Int64, Utf8View};
 
+use super::order;
+
 /// What a row of the rollup stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::history) enum Grain {
@@ -43,6 +45,7 @@ pub(super) fn definition() -> u32 {
     ] {
         hasher.update(text.as_bytes());
     }
+    hasher.update(order::VERSION.as_bytes());
     hasher.finalize()
 }
 
@@ -128,6 +131,13 @@ impl Grain {
             ],
         };
         self::columns(names)
+    }
+
+    /// The same without the one that says when.
+    pub(super) fn columns_but_bucket(self) -> SchemaRef {
+        let columns = self.columns();
+        let fields = columns.fields().iter().filter(|field| field.name() != self.bucket());
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
     }
 
     /// Those of the finest grain's columns that its SQL reads.

@@ -13,10 +13,12 @@ mod grain;
 mod hours;
 mod kept;
 mod merge;
+mod order;
 mod piece;
 mod plan;
 mod refresh;
 mod relations;
+mod union;
 mod window;
 
 pub(super) use batch::spawned;

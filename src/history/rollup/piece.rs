@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray};
-use arrow::compute::{cast, max, min};
+use arrow::compute::{cast, concat_batches, max, min};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -16,7 +16,9 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::batch::PARTIAL_ROWS;
 use super::grain::Grain;
+use super::order::ordered;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{Codes, Keep, Place, ScanFile, Values};
@@ -111,23 +113,39 @@ impl Holder {
     }
 }
 
-/// Encodes a query's rows, whose texts are coded, as a piece of a partial.
+/// Encodes a query's rows, whose texts are coded, as pieces of a partial.
 pub(super) async fn encode(
     holder: &Holder,
     grain: Grain,
     partial: &str,
     mut rows: SendableRecordBatchStream,
     codes: &Codes,
-) -> Result<Piece, HistoryError> {
-    let mut writer = PieceWriter::new(grain)?;
-    while let Some(batch) = rows
-        .try_next()
-        .await
-        .map_err(|error| query_fault(grain.name(), &error))?
-    {
-        writer.write(&batch, codes)?;
+) -> Result<Vec<Piece>, HistoryError> {
+    let fault = |error| query_fault(grain.name(), &error);
+    let (mut pieces, mut batches, mut held) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let batch = rows.try_next().await.map_err(fault)?;
+        let ends = batch.is_none();
+        held += batch.as_ref().map_or(0, RecordBatch::num_rows);
+        batches.extend(batch);
+        if held >= PARTIAL_ROWS || (ends && (held > 0 || pieces.is_empty())) {
+            let mut writer = PieceWriter::new(grain)?;
+            if let Some(first) = batches.first() {
+                let all = concat_batches(first.schema_ref(), &batches).map_err(|error| fault(error.into()))?;
+                let all = codes.decoded(&all).and_then(|all| ordered(grain, all));
+                writer.write(&all.map_err(|error| fault(error.into()))?)?;
+            }
+            let mut piece = writer.finish(holder, partial).await?;
+            if !pieces.is_empty() {
+                piece.path = format!("grain={}/{partial}-{}.parquet", grain.name(), pieces.len());
+            }
+            pieces.push(piece);
+            (batches, held) = (Vec::new(), 0);
+        }
+        if ends {
+            return Ok(pieces);
+        }
     }
-    writer.finish(holder, partial).await
 }
 
 /// Takes the rows of a piece batch by batch.
@@ -152,11 +170,8 @@ impl PieceWriter {
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch, codes: &Codes) -> Result<(), HistoryError> {
-        let batch = codes
-            .decoded(batch)
-            .map_err(|error| unencoded(self.grain, error.into()))?;
-        let batch = conformed(self.grain, &batch)?;
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), HistoryError> {
+        let batch = conformed(self.grain, batch)?;
         self.rows += u64::try_from(batch.num_rows()).unwrap_or_default();
         self.range = joined(self.range, buckets(&batch));
         self.writer.write(&batch).map_err(|error| unencoded(self.grain, error))

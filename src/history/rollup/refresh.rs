@@ -16,7 +16,7 @@ use super::piece::{Piece, PieceWriter};
 use super::plan::{Coverage, Plan, Work, hours_of, plan, reach, work_on};
 use super::relations::{Relations, Source, relations};
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, Codes, ScanFile};
+use crate::history::scan::{self, ScanFile};
 use crate::history::{HistoryError, Window};
 use crate::lake::changes::{changes, fingerprint};
 use crate::lake::{CommitOutcome, DataFile, Lake, RAW_EVENTS, TableSnapshot};
@@ -437,6 +437,6 @@ fn taken_apart(partials: Vec<Partial>) -> (Vec<Piece>, Vec<RecordBatch>) {
 
 async fn hours_piece(workshop: &Workshop, hours: &RecordBatch) -> Result<Piece, HistoryError> {
     let mut writer = PieceWriter::new(Grain::Hours)?;
-    writer.write(hours, &Codes::default())?;
+    writer.write(hours)?;
     writer.finish(&workshop.holder, &uuid::Uuid::new_v4().to_string()).await
 }

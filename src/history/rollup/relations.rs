@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
-use super::batch::{Batch, Partial, Workshop, piece_of, spawned, sum_up_all};
+use super::batch::{Batch, Partial, Workshop, pieces_of, spawned, sum_up_all};
 use super::cut::{Cut, Seconds};
 use super::grain::Grain;
 use super::hours;
@@ -23,17 +23,14 @@ use crate::lake::{DataFile, Lake};
 
 /// What the views call the numbers of unique users.
 const SERVER_UNIQUE_USERS: &str = "server_unique_users";
-/// Users and their days beyond which all their names at once would take more memory than the run may.
-/// Tests have lakes on either side of it.
-const MOST_CODED: u64 = if cfg!(test) { 200 } else { 5_000_000 };
 
 /// The tables that the views read.
 #[derive(Debug, Clone)]
 pub(in crate::history) struct Relations {
     engine: Engine,
     hours: RecordBatch,
-    files: Vec<(Grain, Vec<ScanFile>)>,
-    users: Option<RecordBatch>,
+    places: Vec<ScanFile>,
+    contributors: RecordBatch,
     server_unique_users: RecordBatch,
     /// Events of the window.
     pub(in crate::history) events: u64,
@@ -45,19 +42,16 @@ impl Relations {
         let ctx = self.engine.session();
         let fault = |error| query_fault("the rollup", &error);
         let known = [
-            (Grain::Hours.name(), Some(&self.hours)),
-            (Grain::Users.name(), self.users.as_ref()),
-            (SERVER_UNIQUE_USERS, Some(&self.server_unique_users)),
+            (Grain::Hours.name(), &self.hours),
+            (Grain::Users.name(), &self.contributors),
+            (SERVER_UNIQUE_USERS, &self.server_unique_users),
         ];
         for (name, rows) in known {
-            if let Some(rows) = rows {
-                let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).map_err(fault)?;
-                ctx.register_table(name, Arc::new(table)).map_err(fault)?;
-            }
+            let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).map_err(fault)?;
+            ctx.register_table(name, Arc::new(table)).map_err(fault)?;
         }
-        for (grain, files) in &self.files {
-            scan::register(&ctx, grain.name(), &grain.columns(), files.clone(), &LeftOut::default()).map_err(fault)?;
-        }
+        let (places, columns) = (Grain::Places.name(), Grain::Places.columns());
+        scan::register(&ctx, places, &columns, self.places.clone(), &LeftOut::default()).map_err(fault)?;
         Ok(ctx)
     }
 }
@@ -105,38 +99,20 @@ pub(super) async fn relations(
             .map(Piece::scan);
         whole.chain(cut).collect()
     };
-    let mut relations = vec![(Grain::Places, of_grain(Grain::Places, &hour_ranges))];
-    let mut of_days = Vec::new();
-    for grain in [Grain::Users, Grain::ServerUsers] {
-        let mut files = of_grain(grain, &day_ranges);
+    let (mut users, mut server_users) = (
+        of_grain(Grain::Users, &day_ranges),
+        of_grain(Grain::ServerUsers, &day_ranges),
+    );
+    for (grain, files) in [(Grain::Users, &mut users), (Grain::ServerUsers, &mut server_users)] {
         files.extend(beside_days(workshop, grain, pieces, &cut.hours_beside_days()).await?);
-        of_days.push(files);
     }
-    let server_users = of_days.pop().unwrap_or_default();
-    let users = of_days.pop().unwrap_or_default();
-    let rows: u64 = pieces
-        .iter()
-        .chain(&cut_pieces)
-        .filter(|piece| piece.grain == Grain::Users)
-        .map(|piece| piece.rows)
-        .sum();
-    let few = rows <= MOST_CODED;
-    // One after the other: each may need much memory.
-    let engine = if few { workshop.engine.clone() } else { Engine::tight()? };
-    let server_unique_users = window::server_unique_users(&engine, server_users, few).await?;
-    let totals = if few {
-        Some(window::totals(&engine, users).await?)
-    } else {
-        relations.push((Grain::Users, users));
-        None
-    };
     Ok(Relations {
-        engine,
+        engine: workshop.engine.clone(),
         events: hours::events(&hours),
         hours,
-        files: relations,
-        users: totals,
-        server_unique_users,
+        places: of_grain(Grain::Places, &hour_ranges),
+        contributors: window::contributors(users).await?,
+        server_unique_users: window::server_unique_users(server_users).await?,
     })
 }
 
@@ -159,21 +135,21 @@ async fn beside_days(
     grain: Grain,
     pieces: &[Piece],
     hours: &[Seconds],
-) -> Result<Option<ScanFile>, HistoryError> {
+) -> Result<Vec<ScanFile>, HistoryError> {
     let files: Vec<ScanFile> = pieces
         .iter()
         .filter(|piece| piece.grain == Grain::Detail && piece.overlaps(hours))
         .map(|piece| piece.scan_within(hours))
         .collect();
     if files.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let workshop = workshop.clone();
-    let piece = spawned("the rollup", async move {
+    let pieces = spawned("the rollup", async move {
         let (ctx, codes) = (workshop.engine.session(), Codes::default());
         scan::register_coded(&ctx, "rollup", &grain.reads(), files, &workshop.left_out, &codes)
             .map_err(|error| query_fault("the rollup", &error))?;
-        piece_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string(), &codes).await
+        pieces_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string(), &codes).await
     });
-    Ok(Some(piece.await?.scan()))
+    Ok(pieces.await?.iter().map(Piece::scan).collect())
 }

@@ -185,6 +185,15 @@ pub(super) async fn read(columns: &SchemaRef, files: Vec<ScanFile>) -> datafusio
     Ok(arrow::compute::concat_batches(columns, &batches)?)
 }
 
+/// The rows of one file with these columns, batch by batch.
+pub(super) async fn rows_of(
+    columns: SchemaRef,
+    file: ScanFile,
+) -> Result<BoxStream<'static, Result<RecordBatch, FileFault>>, FileFault> {
+    let (file, fetched) = decode::fetch(file).await;
+    decode::rows(columns, &file, fetched?).await
+}
+
 #[derive(Debug)]
 struct Scan {
     columns: SchemaRef,

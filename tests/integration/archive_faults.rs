@@ -1,10 +1,13 @@
 //! `lakebed archive` when processes die.
 
+use std::path::Path;
+
 use lakebed::demo::random::Random;
 
 use crate::support::kafka::{Topic, event};
 use crate::support::lake::{bucket_lake, committed_rows, eventually, held, places};
-use crate::support::program::{archive, ended, lakebed, run, signal, start, terminate};
+use crate::support::metrics::{port, scrape};
+use crate::support::program::{Running, archive, ended, lakebed, run, signal, start, terminate};
 use crate::support::toxiproxy::{Proxy, Stream, Toxic};
 use crate::support::unique;
 
@@ -59,6 +62,56 @@ async fn told_to_stop_while_the_store_is_slow_to_answer_its_first_request_it_sto
     terminate(&waits);
     assert_eq!(ended(&mut waits), Some(0));
     store.remove().await;
+}
+
+/// Starts an archiver that reaches Kafka through a proxy and has archived 400 messages when this returns.
+async fn away_from_kafka(lake: &Path) -> (Topic, Proxy, Running) {
+    let (topic, kafka) = (Topic::new(4).await, Proxy::of_kafka().await);
+    topic.send((0..400).map(event));
+    let mut command = archive(&topic.name, lake.to_str().expect("UTF-8"));
+    command
+        .env("KAFKA_BROKERS", &kafka.address)
+        .env("BATCH_SIZE", "400")
+        .env("TIMEOUT_SEC", "3600")
+        .env("METRICS_LISTEN", "0");
+    let archiver = start(&mut command, &lake.join("log"));
+    eventually("the first messages are archived", || {
+        committed_rows(lake, "raw_events") == 400
+    });
+    (topic, kafka, archiver)
+}
+
+#[tokio::test]
+async fn told_to_stop_while_kafka_is_away_it_stops_once_the_lake_has_all_that_was_read() {
+    let lake = tempfile::tempdir().expect("a folder");
+    let (topic, kafka, mut archiver) = away_from_kafka(lake.path()).await;
+    kafka.cut().await;
+    signal(&archiver, "TERM");
+    assert_eq!(ended(&mut archiver), Some(0));
+    kafka.remove().await;
+    let path = lake.path().to_str().expect("UTF-8");
+    run(archive(&topic.name, path).arg("--until-end"));
+    assert_eq!(held(lake.path()).rows, places(4, 400));
+}
+
+#[tokio::test]
+async fn told_to_stop_while_kafka_is_away_it_says_what_it_leaves_there() {
+    let lake = tempfile::tempdir().expect("a folder");
+    let (topic, kafka, mut archiver) = away_from_kafka(lake.path()).await;
+    topic.send((400..600).map(event));
+    let metrics = port(&lake.path().join("log"));
+    eventually("the next messages are read", || {
+        scrape(&metrics).value("lakebed_messages_consumed_total") >= 600.0
+    });
+    let log = || std::fs::read_to_string(lake.path().join("log")).unwrap_or_default();
+    kafka.cut().await;
+    signal(&archiver, "TERM");
+    assert_eq!(ended(&mut archiver), Some(1));
+    assert!(log().contains("200 messages read and not archived"), "{}", log());
+    kafka.remove().await;
+    let path = lake.path().to_str().expect("UTF-8");
+    run(archive(&topic.name, path).arg("--until-end"));
+    assert_eq!(held(lake.path()).rows, places(4, 600));
 }
 
 #[tokio::test]

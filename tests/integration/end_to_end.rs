@@ -107,7 +107,7 @@ async fn without_postgres_the_same_tables_are_published_into_the_lake() {
 }
 
 /// Exports the published tables with `lakebed query`, set up by `settings`, and compares them with DuckDB's.
-fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
+pub fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
     let exports = tempfile::tempdir().expect("a folder");
     for table in TABLES {
         let output = exports.path().join(format!("{table}.parquet"));

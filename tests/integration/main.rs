@@ -12,6 +12,7 @@ mod demo;
 mod end_to_end;
 mod errors;
 mod groups;
+mod histories;
 mod interoperability;
 mod lost_commits;
 mod monitor;

@@ -22,6 +22,11 @@ pub async fn add_events(lake: &Lake, last: i64, users: &[Option<&str>]) {
         ("is_bot", Arc::new(BooleanArray::from(vec![true; count])) as _, true),
     ])
     .expect("a batch");
+    add_file(lake, batch).await;
+}
+
+/// Adds a file of events; the columns of the first one are those of the table.
+pub async fn add_file(lake: &Lake, batch: RecordBatch) {
     let mut writer = TableWriter::open_or_create(lake, RAW_EVENTS, &batch.schema(), &[])
         .await
         .expect("a table");

@@ -102,14 +102,19 @@ def lakebed(folder):
     return command, settings
 
 
-def rounds(make):
-    results = []
-    for _ in range(options.rounds):
-        folder = tempfile.mkdtemp(prefix="lakebed-bench-")
-        command, environment = make(folder)
-        results.append(measure(command, environment))
-        shutil.rmtree(folder)
-    return [statistics.median(column) for column in zip(*results)]
+def one(make):
+    folder = tempfile.mkdtemp(prefix="lakebed-bench-")
+    command, environment = make(folder)
+    result = measure(command, environment)
+    shutil.rmtree(folder)
+    return result
+
+
+def rounds(makers):
+    """The medians of each; a round is one of each after the other, so that what else the machine does meets all alike."""
+    results = [[one(make) for make in makers.values()] for _ in range(options.rounds)]
+    medians = [[statistics.median(column) for column in zip(*runs)] for runs in zip(*results)]
+    return dict(zip(makers, medians))
 
 
 # In a process of its own: what a parent holds when it starts another counts as that one's peak too.
@@ -117,15 +122,15 @@ with concurrent.futures.ProcessPoolExecutor(1) as apart:
     size = apart.submit(produce).result()
 print(f"{options.events:,} events of {size // options.events} bytes in {options.partitions} partitions; median of {options.rounds} rounds")
 count = str(options.events)
-figures = {
-    "discarding consumer": rounds(lambda folder: ([target / "examples" / "discard", brokers, topic, count], {})),
-    "lakebed archive": rounds(lakebed),
+makers = {
+    "discarding consumer": lambda folder: ([target / "examples" / "discard", brokers, topic, count], {}),
+    "lakebed archive": lakebed,
 }
 if not options.skip_python:
-    for name, reader in (("Python, json", "json"), ("Python, pyarrow's json", "pyarrow")):
-        figures[name] = rounds(
-            lambda folder: ([sys.executable, here / "python_archiver.py", brokers, topic, count, folder, reader], {})
-        )
+    python = [sys.executable, here / "python_archiver.py", brokers, topic, count]
+    makers["Python, json"] = lambda folder: ([*python, folder, "json"], {})
+    makers["Python, pyarrow's json"] = lambda folder: ([*python, folder, "pyarrow"], {})
+figures = rounds(makers)
 print(f"{'':24}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'CPU of lakebed':>17}{'wall of lakebed':>17}")
 ours = figures["lakebed archive"]
 for name, (cpu, wall, memory) in figures.items():

@@ -8,8 +8,8 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// What is freed goes back to the system within about a second, so that what the process holds follows what it uses; sooner
+/// What is freed goes back to the system within some seconds, so that what the process holds follows what it uses; sooner
 /// would cost more, since the system takes its time to hand out pages of zeros.
 // SAFETY: jemalloc reads its settings from a pointer to text under this name, which a slice begins with.
 #[unsafe(export_name = "malloc_conf")]
-static SETTINGS: &[u8] = b"dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+static SETTINGS: &[u8] = b"dirty_decay_ms:3000,muzzy_decay_ms:0\0";

@@ -85,7 +85,7 @@ impl Rows for UserRows {
     }
 
     fn same(&self, row: usize, other: &UserRows, other_row: usize) -> bool {
-        text(&self.user, row) == text(&other.user, other_row) && self.is_bot(row) == other.is_bot(other_row)
+        same_text(&self.user, row, &other.user, other_row) && self.is_bot(row) == other.is_bot(other_row)
     }
 }
 
@@ -136,14 +136,37 @@ impl Rows for ServerUserRows {
     }
 
     fn same(&self, row: usize, other: &ServerUserRows, other_row: usize) -> bool {
-        text(&self.user, row) == text(&other.user, other_row) && self.server(row) == other.server(other_row)
+        same_text(&self.user, row, &other.user, other_row) && self.same_server(row, other, other_row)
     }
 }
 
 impl ServerUserRows {
+    /// Whether two rows have the same server_name, language and project.
+    pub(super) fn same_server(&self, row: usize, other: &ServerUserRows, other_row: usize) -> bool {
+        let mut columns = self.server.iter().zip(&other.server);
+        columns.all(|(one, another)| same_text(one, row, another, other_row))
+    }
+
     /// A row's server_name, language and project.
     pub(super) fn server(&self, row: usize) -> [Option<&str>; 3] {
         self.server.each_ref().map(|column| text(column, row))
+    }
+}
+
+/// Whether the texts of two rows are the same.
+fn same_text(column: &StringViewArray, row: usize, other: &StringViewArray, other_row: usize) -> bool {
+    /// What a view says of its text by itself: the length, and the first bytes. Of a short text that is everything.
+    const OWN: u128 = u64::MAX as u128;
+    /// The longest text that a view holds within itself, bytes.
+    const INLINE: u128 = 12;
+    match (column.is_valid(row), other.is_valid(other_row)) {
+        (true, true) => {
+            let (view, other_view) = (column.views()[row], other.views()[other_row]);
+            let is_short = view & u128::from(u32::MAX) <= INLINE;
+            view == other_view && is_short
+                || !is_short && (view ^ other_view) & OWN == 0 && column.value(row) == other.value(other_row)
+        }
+        (one, another) => one == another,
     }
 }
 
@@ -166,4 +189,25 @@ fn texts(batch: &RecordBatch, name: &str) -> Result<StringViewArray, ArrowError>
 fn typed<T>(batch: &RecordBatch, name: &str, column: impl Fn(&dyn Array) -> Option<T>) -> Result<T, ArrowError> {
     let found = batch.column_by_name(name).and_then(|found| column(found.as_ref()));
     found.ok_or_else(|| ArrowError::SchemaError(format!("there is no {name} of its type")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_are_the_same_where_they_are_equal(
+            one in prop::option::of("[ab]{0,3}|a{10,14}[ab]?"),
+            another in prop::option::of("[ab]{0,3}|a{10,14}[ab]?"),
+        ) {
+            // Long texts lie at different places of their columns.
+            let columns = [vec![one.as_deref()], vec![Some("another text of more than twelve bytes"), another.as_deref()]];
+            let [first, second] = columns.map(StringViewArray::from);
+            prop_assert_eq!(same_text(&first, 0, &second, 1), one == another);
+            prop_assert!(same_text(&first, 0, &first, 0));
+        }
+    }
 }

@@ -129,27 +129,27 @@ impl Most {
 #[derive(Default)]
 struct Servers {
     counts: BTreeMap<[Option<String>; 3], i64>,
-    /// The server of the last rows, whose count is not among the others yet.
-    last: [Option<String>; 3],
-    users: i64,
+    /// A row of the server that the last rows were of, and its users so far, who are not among the others yet.
+    last: Option<(Row<ServerUserRows>, i64)>,
 }
 
 impl Servers {
     /// Takes in the rows of one server and user.
     fn add(&mut self, rows: &[Row<ServerUserRows>]) {
         let Some(first) = rows.first() else { return };
-        let server = first.rows.server(first.at);
-        if self.last.each_ref().map(Option::as_deref) != server {
-            self.count();
-            self.last = server.map(|text| text.map(str::to_owned));
+        match &mut self.last {
+            Some((row, users)) if first.rows.same_server(first.at, &row.rows, row.at) => *users += 1,
+            _ => {
+                self.count();
+                self.last = Some((first.clone(), 1));
+            }
         }
-        self.users += 1;
     }
 
     fn count(&mut self) {
-        if self.users > 0 {
-            *self.counts.entry(std::mem::take(&mut self.last)).or_default() += self.users;
-            self.users = 0;
+        if let Some((row, users)) = self.last.take() {
+            let server = row.rows.server(row.at).map(|text| text.map(str::to_owned));
+            *self.counts.entry(server).or_default() += users;
         }
     }
 

@@ -4,8 +4,9 @@
 //! lake's marks before it takes a partition and to flush before it gives one back, while it goes on polling.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -125,8 +126,13 @@ pub fn give_back(member: &BaseConsumer<MemberContext>, partitions: &TopicPartiti
     }
 }
 
-/// Leaves the group; its partitions go to others at once. `unanswered` is what the group wants and waits for: leaving
-/// would wait for the answer too.
+/// How long the brokers are waited for when the group is left. Together with the wait for the lake it is less than the half
+/// minute that deployments commonly give a process to end.
+const LEAVE_WAIT: Duration = Duration::from_secs(4);
+
+/// Leaves the group, once the offsets that were committed last are there; its partitions go to others at once. `unanswered`
+/// is what the group wants and waits for: leaving would wait for the answer too. Where the brokers do not answer, the group
+/// is left to find out.
 pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
     member.context().leaving.store(true, Ordering::Relaxed);
     let waiting = std::iter::from_fn(|| member.context().next_rebalance());
@@ -143,7 +149,18 @@ pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
         };
         tracing::debug!(?answer, "leaving the group");
     }
-    drop(member);
+    // Without brokers the client library would wait for as long as they are away.
+    let (left, waits) = mpsc::channel();
+    std::thread::spawn(move || {
+        drop(member);
+        let _ = left.send(());
+    });
+    if waits.recv_timeout(LEAVE_WAIT).is_err() {
+        tracing::warn!(
+            "Kafka does not answer: the group gives this member's partitions to others when its session ends, and lag \
+             monitors see an older state; the lake is right"
+        );
+    }
 }
 
 fn answer_assignment(member: &BaseConsumer<MemberContext>, offsets: &TopicPartitionList) -> KafkaResult<()> {

@@ -199,7 +199,8 @@ impl<'a> Source<'a> {
             self.send()?;
             if let Some(since) = self.stopping_since {
                 if self.outbox.is_empty() && self.sent == self.settled {
-                    return self.commit_group_offsets(CommitMode::Sync);
+                    // Leaving waits for it, though not for ever.
+                    return self.commit_group_offsets();
                 }
                 if since.elapsed() > STOP_WAIT {
                     return Err(ArchiveError::Unflushed {
@@ -414,7 +415,7 @@ impl<'a> Source<'a> {
     }
 
     /// Tells the group how far the lake is, for lag monitors; nothing is read from it.
-    fn commit_group_offsets(&self, mode: CommitMode) -> Result<(), ArchiveError> {
+    fn commit_group_offsets(&self) -> Result<(), ArchiveError> {
         let present: BTreeSet<i32> = self.buffer.positions().map(|(partition, _)| partition).collect();
         let archived: Vec<(i32, Offset)> = self
             .report
@@ -428,7 +429,7 @@ impl<'a> Source<'a> {
         }
         let list = self.list(archived.into_iter())?;
         fail_point::reached(Step::BeforeGroupOffsets);
-        if let Err(error) = self.member.commit(&list, mode) {
+        if let Err(error) = self.member.commit(&list, CommitMode::Async) {
             tracing::warn!(%error, "the group's offsets were not committed: lag monitors see an older state; the lake is right");
         }
         fail_point::reached(Step::AfterGroupOffsets);

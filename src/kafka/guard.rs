@@ -7,6 +7,9 @@ pub struct Guard<T> {
     free: unsafe extern "C" fn(*mut T),
 }
 
+// SAFETY: the client library's objects may be used and freed by any thread.
+unsafe impl<T> Send for Guard<T> {}
+
 impl<T> Guard<T> {
     /// Takes over what the library's function that makes it returned; `free` is the one that frees it.
     pub fn new(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Guard<T> {

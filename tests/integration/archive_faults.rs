@@ -82,6 +82,19 @@ async fn away_from_kafka(lake: &Path) -> (Topic, Proxy, Running) {
 }
 
 #[tokio::test]
+async fn told_to_stop_while_kafka_is_away_it_stops_once_the_lake_has_all_that_was_read() {
+    let lake = tempfile::tempdir().expect("a folder");
+    let (topic, kafka, mut archiver) = away_from_kafka(lake.path()).await;
+    kafka.cut().await;
+    signal(&archiver, "TERM");
+    assert_eq!(ended(&mut archiver), Some(0));
+    kafka.remove().await;
+    let path = lake.path().to_str().expect("UTF-8");
+    run(archive(&topic.name, path).arg("--until-end"));
+    assert_eq!(held(lake.path()).rows, places(4, 400));
+}
+
+#[tokio::test]
 async fn told_to_stop_while_kafka_is_away_it_says_what_it_leaves_there() {
     let lake = tempfile::tempdir().expect("a folder");
     let (topic, kafka, mut archiver) = away_from_kafka(lake.path()).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::Offset;
 
 use super::Source;
@@ -78,7 +78,7 @@ impl Source<'_> {
             } if self.settled >= *sent || since.elapsed() > REVOKE_WAIT => {
                 let partitions = partitions.clone();
                 self.turn = Turn::Read;
-                self.commit_group_offsets(CommitMode::Async)?;
+                self.commit_group_offsets()?;
                 self.give_back(&partitions)
             }
             Turn::Draining { .. } => Ok(()),
@@ -309,7 +309,7 @@ impl Source<'_> {
         );
         self.progress
             .archived(&self.report, self.ends.is_some().then_some(self.total));
-        self.commit_group_offsets(CommitMode::Async)
+        self.commit_group_offsets()
     }
 
     /// What Kafka answered; none where it did not, and will when its trouble has passed.

@@ -12,6 +12,7 @@ use super::read_fault::query_fault;
 /// What sorts and aggregations may hold in memory before they spill to temporary files, all of them together. Each may hold
 /// as much as any other, and most hold next to nothing: what is really held is a fraction of this.
 const MEMORY_POOL: usize = 768 * 1024 * 1024;
+
 /// A session that spills beyond its memory pool and uses every core.
 ///
 /// # Errors

@@ -81,6 +81,13 @@ async fn away_from_kafka(lake: &Path) -> (Topic, Proxy, Running) {
     (topic, kafka, archiver)
 }
 
+/// Another archiver, which reaches Kafka, goes on: the lake then has this many messages, each once.
+async fn another_archives(topic: &Topic, kafka: Proxy, lake: &Path, messages: usize) {
+    kafka.remove().await;
+    run(archive(&topic.name, lake.to_str().expect("UTF-8")).arg("--until-end"));
+    assert_eq!(held(lake).rows, places(4, messages));
+}
+
 #[tokio::test]
 async fn told_to_stop_while_kafka_is_away_it_stops_once_the_lake_has_all_that_was_read() {
     let lake = tempfile::tempdir().expect("a folder");
@@ -88,10 +95,7 @@ async fn told_to_stop_while_kafka_is_away_it_stops_once_the_lake_has_all_that_wa
     kafka.cut().await;
     signal(&archiver, "TERM");
     assert_eq!(ended(&mut archiver), Some(0));
-    kafka.remove().await;
-    let path = lake.path().to_str().expect("UTF-8");
-    run(archive(&topic.name, path).arg("--until-end"));
-    assert_eq!(held(lake.path()).rows, places(4, 400));
+    another_archives(&topic, kafka, lake.path(), 400).await;
 }
 
 #[tokio::test]
@@ -108,10 +112,7 @@ async fn told_to_stop_while_kafka_is_away_it_says_what_it_leaves_there() {
     signal(&archiver, "TERM");
     assert_eq!(ended(&mut archiver), Some(1));
     assert!(log().contains("200 messages read and not archived"), "{}", log());
-    kafka.remove().await;
-    let path = lake.path().to_str().expect("UTF-8");
-    run(archive(&topic.name, path).arg("--until-end"));
-    assert_eq!(held(lake.path()).rows, places(4, 600));
+    another_archives(&topic, kafka, lake.path(), 600).await;
 }
 
 #[tokio::test]

@@ -2,23 +2,15 @@
 //! against SQL that other systems compute straight from the same events.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
 use crate::support::kafka::Topic;
 use crate::support::lake::bucket_lake;
+use crate::support::oracle::{TABLES, duckdb_computes_the_same};
 use crate::support::postgres::Schema;
 use crate::support::program::{archive, json, lakebed, run, with_postgres, with_store};
-use crate::support::{python, service, unique};
-
-const TABLES: [&str; 5] = [
-    "historical_hourly_patterns",
-    "historical_hourly_trends",
-    "historical_top_contributors",
-    "historical_language_distribution",
-    "historical_server_rankings",
-];
+use crate::support::{service, unique};
 
 /// Two days that are hard on the five tables; tests/sample/generate.py makes them.
 fn sample() -> PathBuf {
@@ -104,32 +96,6 @@ async fn without_postgres_the_same_tables_are_published_into_the_lake() {
     duckdb_computes_the_same(path, 1_768_435_200, 1_768_608_000, |query| {
         query.env("DATA_LAKE_PATH", place);
     });
-}
-
-/// Exports the published tables with `lakebed query`, set up by `settings`, and compares them with DuckDB's.
-pub fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
-    let exports = tempfile::tempdir().expect("a folder");
-    for table in TABLES {
-        let output = exports.path().join(format!("{table}.parquet"));
-        let sql = format!("SELECT * FROM {table}");
-        let mut query = lakebed(&[
-            "query",
-            &sql,
-            "--format",
-            "parquet",
-            "--output",
-            output.to_str().expect("UTF-8"),
-        ]);
-        settings(&mut query);
-        run(&mut query);
-    }
-    let exports = exports.path().to_str().expect("UTF-8");
-    let differences = python::run(
-        "duckdb_oracle.py",
-        &[events, &first.to_string(), &last.to_string(), exports],
-    );
-    let none: serde_json::Map<_, _> = TABLES.iter().map(|table| ((*table).to_owned(), json!([]))).collect();
-    assert_eq!(differences, json!(none), "DuckDB computes otherwise");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use lakebed::demo::random::Random;
 use lakebed::lake::Lake;
 use serde_json::json;
 
-use crate::end_to_end::duckdb_computes_the_same;
 use crate::support::history::add_file;
+use crate::support::oracle::duckdb_computes_the_same;
 use crate::support::parallel;
 use crate::support::program::{json, lakebed};
 

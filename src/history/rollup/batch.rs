@@ -11,15 +11,11 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::grain::{Grain, ROLLUP_SQL};
-use super::piece::{self, Holder, Piece, PieceWriter};
+use super::piece::{self, Holder, Piece, PieceWriter, ROWS};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::{Engine, cores};
-
-/// Rows of the finest grain in one partial, and of any in one piece, about; some hundred bytes each, and each core works
-/// on one.
-pub(super) const PARTIAL_ROWS: usize = 400_000;
 
 /// Files to be summed up at once.
 #[derive(Debug)]
@@ -112,7 +108,7 @@ async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, Histo
     while let Some(batch) = rows.try_next().await.map_err(fault)? {
         chunk_rows += batch.num_rows();
         chunk.push(batch);
-        if chunk_rows >= PARTIAL_ROWS {
+        if chunk_rows >= ROWS {
             partials.push(partial_of(workshop, std::mem::take(&mut chunk), &codes).await?);
             chunk_rows = 0;
         }

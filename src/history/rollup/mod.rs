@@ -1,8 +1,9 @@
 //! The rollup: counts and sums of the events, from which the five tables are computed and which the lake keeps.
 //!
 //! `views/rollup.sql` sums up a batch of files ([`batch`]); four coarser grains are made of that at once, so that the
-//! views need not touch the finest one again; those of days are summed up over the window ([`window`]). What one batch gives is a *partial*: partials of any split of the
-//! events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
+//! views need not touch the finest one again; those of days, whose rows stand in an order ([`order`]), are united
+//! ([`union`]) and summed up over the window ([`window`]). What one batch gives is a *partial*: partials of any split of
+//! the events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
 //! ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover yet ([`plan`],
 //! [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an hour
 //! ([`cut`]).

@@ -16,7 +16,6 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::batch::PARTIAL_ROWS;
 use super::grain::Grain;
 use super::order::ordered;
 use crate::history::HistoryError;
@@ -28,6 +27,9 @@ use crate::lake::datafile::writer_properties;
 /// Encoded pieces that a run holds in memory; the others wait in temporary files.
 const MOST_HELD: usize = 48 * 1024 * 1024;
 const MICROS: i64 = 1_000_000;
+
+/// Rows of a piece, about; some hundred bytes each, and each core works on one.
+pub(super) const ROWS: usize = 400_000;
 
 /// A file of the rollup.
 #[derive(Debug, Clone)]
@@ -113,7 +115,7 @@ impl Holder {
     }
 }
 
-/// Encodes a query's rows, whose texts are coded, as pieces of a partial.
+/// Encodes a query's rows, whose texts are coded, as pieces of a partial; of no rows as an empty one.
 pub(super) async fn encode(
     holder: &Holder,
     grain: Grain,
@@ -123,29 +125,39 @@ pub(super) async fn encode(
 ) -> Result<Vec<Piece>, HistoryError> {
     let fault = |error| query_fault(grain.name(), &error);
     let (mut pieces, mut batches, mut held) = (Vec::new(), Vec::new(), 0);
-    loop {
-        let batch = rows.try_next().await.map_err(fault)?;
-        let ends = batch.is_none();
-        held += batch.as_ref().map_or(0, RecordBatch::num_rows);
-        batches.extend(batch);
-        if held >= PARTIAL_ROWS || (ends && (held > 0 || pieces.is_empty())) {
-            let mut writer = PieceWriter::new(grain)?;
-            if let Some(first) = batches.first() {
-                let all = concat_batches(first.schema_ref(), &batches).map_err(|error| fault(error.into()))?;
-                let all = codes.decoded(&all).and_then(|all| ordered(grain, all));
-                writer.write(&all.map_err(|error| fault(error.into()))?)?;
-            }
-            let mut piece = writer.finish(holder, partial).await?;
-            if !pieces.is_empty() {
-                piece.path = format!("grain={}/{partial}-{}.parquet", grain.name(), pieces.len());
-            }
-            pieces.push(piece);
-            (batches, held) = (Vec::new(), 0);
-        }
-        if ends {
-            return Ok(pieces);
+    while let Some(batch) = rows.try_next().await.map_err(fault)? {
+        held += batch.num_rows();
+        batches.push(batch);
+        if held >= ROWS {
+            pieces.push(encode_one(holder, grain, partial, &batches, codes).await?);
+            batches.clear();
+            held = 0;
         }
     }
+    if held > 0 || pieces.is_empty() {
+        pieces.push(encode_one(holder, grain, partial, &batches, codes).await?);
+    }
+    for (number, piece) in pieces.iter_mut().enumerate().skip(1) {
+        piece.path = format!("grain={}/{partial}-{number}.parquet", grain.name());
+    }
+    Ok(pieces)
+}
+
+async fn encode_one(
+    holder: &Holder,
+    grain: Grain,
+    partial: &str,
+    batches: &[RecordBatch],
+    codes: &Codes,
+) -> Result<Piece, HistoryError> {
+    let mut writer = PieceWriter::new(grain)?;
+    if let Some(first) = batches.first() {
+        let rows = concat_batches(first.schema_ref(), batches)
+            .and_then(|rows| codes.decoded(&rows))
+            .and_then(|rows| ordered(grain, rows));
+        writer.write(&rows.map_err(|error| query_fault(grain.name(), &error.into()))?)?;
+    }
+    writer.finish(holder, partial).await
 }
 
 /// Takes the rows of a piece batch by batch.

@@ -99,13 +99,11 @@ pub(super) async fn relations(
             .map(Piece::scan);
         whole.chain(cut).collect()
     };
-    let (mut users, mut server_users) = (
-        of_grain(Grain::Users, &day_ranges),
-        of_grain(Grain::ServerUsers, &day_ranges),
-    );
-    for (grain, files) in [(Grain::Users, &mut users), (Grain::ServerUsers, &mut server_users)] {
-        files.extend(beside_days(workshop, grain, pieces, &cut.hours_beside_days()).await?);
-    }
+    let beside = cut.hours_beside_days();
+    let mut users = of_grain(Grain::Users, &day_ranges);
+    users.extend(beside_days(workshop, Grain::Users, pieces, &beside).await?);
+    let mut server_users = of_grain(Grain::ServerUsers, &day_ranges);
+    server_users.extend(beside_days(workshop, Grain::ServerUsers, pieces, &beside).await?);
     Ok(Relations {
         engine: workshop.engine.clone(),
         events: hours::events(&hours),

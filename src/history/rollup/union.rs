@@ -56,19 +56,21 @@ pub(super) async fn unite<R: Rows>(pieces: Vec<ScanFile>, mut each: impl FnMut(&
 /// Tells rows with the same number, key by key, and forgets them.
 fn tell<R: Rows>(alike: &mut Vec<Row<R>>, each: &mut impl FnMut(&[Row<R>])) {
     while let Some(first) = alike.first() {
-        let same = |row: &Row<R>| first.rows.same(first.at, &row.rows, row.at);
-        if alike.iter().skip(1).all(same) {
+        if alike.iter().skip(1).all(|row| first.same(row)) {
             each(alike);
-            alike.clear();
-        } else {
-            // Keys that only have their hashes in common.
-            let (same, others): (Vec<_>, Vec<_>) = alike
-                .iter()
-                .map(|row| (same(row), row.clone()))
-                .partition(|(same, _)| *same);
-            each(&Vec::from_iter(same.into_iter().map(|(_, row)| row)));
-            *alike = others.into_iter().map(|(_, row)| row).collect();
+            return alike.clear();
         }
+        // Keys that only have their hashes in common.
+        let first = first.clone();
+        let (same, others): (Vec<_>, Vec<_>) = alike.drain(..).partition(|row| first.same(row));
+        each(&same);
+        *alike = others;
+    }
+}
+
+impl<R: Rows> Row<R> {
+    fn same(&self, other: &Row<R>) -> bool {
+        self.rows.same(self.at, &other.rows, other.at)
     }
 }
 

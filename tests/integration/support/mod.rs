@@ -5,6 +5,7 @@ pub mod http;
 pub mod kafka;
 pub mod lake;
 pub mod metrics;
+pub mod oracle;
 pub mod parallel;
 pub mod postgres;
 pub mod program;

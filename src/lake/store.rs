@@ -35,6 +35,8 @@ const START_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub struct Lake {
     root: Arc<dyn ObjectStore>,
+    /// The same store, whose client tries once: what the failure was is known before the time to answer is over.
+    probe: Arc<dyn ObjectStore>,
     url: Url,
     prefix: Path,
     shown: String,
@@ -76,8 +78,10 @@ impl Lake {
         through: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
     ) -> Result<Lake, LakeError> {
         let lake = Lake::open(settings)?;
+        let root = through(lake.root);
         Ok(Lake {
-            root: through(Arc::clone(&lake.root)),
+            probe: Arc::clone(&root),
+            root,
             ..lake
         })
     }
@@ -140,7 +144,7 @@ impl Lake {
             reason: format!("no answer within {} s", START_TIMEOUT.as_secs()),
         };
         loop {
-            match timeout_at(deadline, self.root.list(Some(&log)).try_next()).await {
+            match timeout_at(deadline, self.probe.list(Some(&log)).try_next()).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => fault = store_fault(&self.shown, &error),
                 Err(_) => return Err(fault),
@@ -189,8 +193,10 @@ fn open_folder(folder: PathBuf, settings: &LakeSettings) -> Result<Lake, LakeErr
     let url =
         Url::from_directory_path(&folder).map_err(|()| fault("not a path that can be written as a URL".to_owned()))?;
     let prefix = Path::from_absolute_path(&folder).map_err(|error| fault(error.to_string()))?;
+    let root: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
     Ok(Lake {
-        root: Arc::new(LocalFileSystem::new()),
+        probe: Arc::clone(&root),
+        root,
         url,
         prefix,
         shown: settings.path.clone(),
@@ -216,11 +222,14 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
         retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()
     };
+    let once = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(&settings.aws_region)
-        .with_client_options(client)
-        .with_retry(retry);
+        .with_client_options(client);
     match (&settings.aws_access_key_id, &settings.aws_secret_access_key) {
         (Some(key), Some(secret)) => {
             builder = builder.with_access_key_id(key).with_secret_access_key(secret.reveal());
@@ -245,7 +254,9 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
             .with_endpoint(endpoint.trim_end_matches('/'))
             .with_allow_http(endpoint.starts_with("http://"));
     }
-    let store = builder.build().map_err(|error| fault(error.to_string()))?;
+    let build = |builder: AmazonS3Builder| builder.build().map_err(|error| fault(error.to_string()));
+    let probe = build(builder.clone().with_retry(once))?;
+    let store = build(builder.with_retry(retry))?;
     if prefix.contains('%') {
         return Err(fault(PERCENT.to_owned()));
     }
@@ -254,6 +265,7 @@ fn open_s3(settings: &LakeSettings, rest: &str) -> Result<Lake, LakeError> {
         .map_err(|error| fault(format!("not a bucket and prefix: {error}")))?;
     Ok(Lake {
         root: Arc::new(store),
+        probe: Arc::new(probe),
         url,
         prefix,
         shown: settings.path.clone(),

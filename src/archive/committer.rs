@@ -295,6 +295,11 @@ impl Committer {
         self.litter
     }
 
+    /// Notes that flushes are dropped whose files are written.
+    pub fn abandon(&mut self) {
+        self.litter = true;
+    }
+
     /// Deletes the files that no commit can name any more ([`sweep`]).
     ///
     /// # Errors

@@ -111,7 +111,6 @@ pub fn start(lake: Lake, committer: Committer, topic: Topic) -> (Ends, JoinHandl
 /// A request whose files, if it has any, are written.
 enum Step {
     Written(Box<Written>, Held),
-    Foreign,
     Ask(Request),
 }
 
@@ -127,7 +126,7 @@ async fn serve(
     let mut swept: Option<Instant> = None;
     let requests = stream::poll_fn(move |context| incoming.poll_recv(context));
     let archive = committer.archive().to_owned();
-    let steps = written(lake, archive, topic, store.clone(), requests);
+    let steps = written(lake, archive, store.clone(), requests);
     let (done, mut steps_done) = mpsc::channel(GROUP);
     // A task of its own, so that the next flushes are taken up while the pipeline commits; it ends with this one.
     let mut writing = JoinSet::new();
@@ -148,20 +147,15 @@ async fn serve(
                     ready.push(*written);
                     held.push(bytes);
                 }
-                Step::Foreign => {
-                    commit(&mut committer, std::mem::take(&mut ready), &store, replies).await?;
-                    held.clear();
-                    let _ = replies.send(Reply::Foreign);
-                }
                 Step::Ask(request) => {
-                    commit(&mut committer, std::mem::take(&mut ready), &store, replies).await?;
+                    settle(&mut committer, &topic, std::mem::take(&mut ready), &store, replies).await?;
                     held.clear();
                     let reply = answer(&mut committer, request, &store).await?;
                     let _ = replies.send(reply);
                 }
             }
         }
-        commit(&mut committer, ready, &store, replies).await?;
+        settle(&mut committer, &topic, ready, &store, replies).await?;
         drop(held);
         if committer.has_litter() && swept.is_none_or(|swept| swept.elapsed() >= BETWEEN_SWEEPS) {
             tidy(&mut committer).await;
@@ -248,7 +242,7 @@ async fn gathered(
 fn can_wait(step: &Result<Step, ArchiveError>) -> bool {
     match step {
         Ok(Step::Written(written, _)) => !matches!(written.flush.cause, Cause::Stop | Cause::Revoked),
-        Ok(Step::Foreign | Step::Ask(_)) | Err(_) => false,
+        Ok(Step::Ask(_)) | Err(_) => false,
     }
 }
 
@@ -256,13 +250,12 @@ fn can_wait(step: &Result<Step, ArchiveError>) -> bool {
 fn written(
     lake: Lake,
     archive: String,
-    topic: Topic,
     store: StoreOutage,
     requests: impl Stream<Item = Request>,
 ) -> impl Stream<Item = Result<Step, ArchiveError>> {
     requests
         .map(move |request| {
-            let (lake, archive, topic, store) = (lake.clone(), archive.clone(), topic.clone(), store.clone());
+            let (lake, archive, store) = (lake.clone(), archive.clone(), store.clone());
             // A task of its own, so that several are written at a time.
             tokio::spawn(async move {
                 let (flush, mut held) = match request {
@@ -270,13 +263,7 @@ fn written(
                     other => return Ok(Step::Ask(other)),
                 };
                 let (rows, rejected) = (flush.row_bytes, flush.rejected_bytes());
-                // Asked after it was read and before it is committed.
-                let (same, encoded) =
-                    tokio::join!(topic.is_the_same(), writer::encode(&lake, &archive, flush, Utc::now()));
-                if !same? {
-                    return Ok(Step::Foreign);
-                }
-                let encoded = encoded?;
+                let encoded = writer::encode(&lake, &archive, flush, Utc::now()).await?;
                 held.set(budget::to_put(rows, encoded.bytes(), rejected));
                 let mut attempts = store.attempts("write a flush");
                 let adds = loop {
@@ -294,8 +281,10 @@ fn written(
         .map(|joined| joined.map_err(|error| ArchiveError::Stopped(error.to_string()))?)
 }
 
-async fn commit(
+/// Commits what is ready, provided that it is of the topic that the lake archives.
+async fn settle(
     committer: &mut Committer,
+    topic: &Topic,
     ready: Vec<Written>,
     store: &StoreOutage,
     replies: &std::sync::mpsc::Sender<Reply>,
@@ -303,6 +292,23 @@ async fn commit(
     if ready.is_empty() {
         return Ok(());
     }
+    // Asked after it was read and before it is committed.
+    if !topic.is_the_same().await? {
+        committer.abandon();
+        for _ in ready {
+            let _ = replies.send(Reply::Foreign);
+        }
+        return Ok(());
+    }
+    commit(committer, ready, store, replies).await
+}
+
+async fn commit(
+    committer: &mut Committer,
+    ready: Vec<Written>,
+    store: &StoreOutage,
+    replies: &std::sync::mpsc::Sender<Reply>,
+) -> Result<(), ArchiveError> {
     let flushes = ready.len();
     let figures = Figures::of(&ready);
     let mut group = Group::from(ready);

@@ -1,9 +1,12 @@
 //! Columns as they grow.
 
-use std::mem::replace;
+use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
+use arrow::array::{
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, NullBufferBuilder, StringArray,
+};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 
 use super::schema::ColumnType;
 
@@ -17,46 +20,61 @@ pub(super) enum Cell<'a> {
 }
 
 /// A column under construction. Rows that nothing was appended for are null; they are filled in when the next value
-/// comes or the column is finished, so that a column which an event lacks costs that event nothing.
+/// comes or the column is finished, so that a column which an event lacks costs that event nothing, and one that every
+/// event has costs nothing for nulls.
 #[derive(Debug)]
 pub(super) struct Column {
     rows: usize,
-    builder: Builder,
+    values: Values,
+    /// Which of the rows before the last null are there.
+    known: NullBufferBuilder,
 }
 
 #[derive(Debug)]
-enum Builder {
-    String(StringBuilder),
-    Int64(Int64Builder),
-    Double(Float64Builder),
-    Boolean(BooleanBuilder),
+enum Values {
+    String {
+        text: Vec<u8>,
+        /// Where each row's text ends, after the place where the first begins.
+        ends: Vec<i32>,
+    },
+    Int64(Vec<i64>),
+    Double(Vec<f64>),
+    Boolean(BooleanBufferBuilder),
 }
 
 impl Column {
     pub fn new(column_type: ColumnType) -> Self {
-        let builder = match column_type {
-            ColumnType::String => Builder::String(StringBuilder::with_capacity(0, 0)),
-            ColumnType::Int64 => Builder::Int64(Int64Builder::with_capacity(0)),
-            ColumnType::Double => Builder::Double(Float64Builder::with_capacity(0)),
-            ColumnType::Boolean => Builder::Boolean(BooleanBuilder::with_capacity(0)),
+        let values = match column_type {
+            ColumnType::String => Values::string(0, 0),
+            ColumnType::Int64 => Values::Int64(Vec::new()),
+            ColumnType::Double => Values::Double(Vec::new()),
+            ColumnType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
         };
-        Self { rows: 0, builder }
+        Self {
+            rows: 0,
+            values,
+            known: NullBufferBuilder::new(0),
+        }
     }
 
-    /// Sets the value of a row, which must lie beyond those set before.
+    /// Sets the value of a row, which must lie beyond those set before. All texts of a column together must be less than
+    /// 2 GiB.
     #[inline(always)]
     pub fn append(&mut self, row: usize, cell: Cell) {
         if self.rows < row {
             self.fill(row);
         }
         self.rows = row + 1;
-        match (&mut self.builder, cell) {
-            (Builder::String(builder), Cell::String(text)) => builder.append_value(text),
-            (Builder::Int64(builder), Cell::Int64(integer)) => builder.append_value(integer),
-            (Builder::Double(builder), Cell::Double(float)) => builder.append_value(float),
-            (Builder::Boolean(builder), Cell::Boolean(boolean)) => builder.append_value(boolean),
-            (builder, cell) => {
-                debug_assert!(false, "{cell:?} does not suit {builder:?}");
+        match (&mut self.values, cell) {
+            (Values::String { text, ends }, Cell::String(value)) => {
+                text.extend_from_slice(value.as_bytes());
+                ends.push(end(text));
+            }
+            (Values::Int64(values), Cell::Int64(value)) => values.push(value),
+            (Values::Double(values), Cell::Double(value)) => values.push(value),
+            (Values::Boolean(values), Cell::Boolean(value)) => values.append(value),
+            (values, cell) => {
+                debug_assert!(false, "{cell:?} does not suit {values:?}");
                 self.rows = row;
             }
         }
@@ -69,16 +87,29 @@ impl Column {
         const MAX_TEXT: usize = 1 << 20;
         self.fill(rows);
         self.rows = 0;
+        let nulls = self.nulls(rows);
         let rows = rows.min(MAX_ROWS);
-        match &mut self.builder {
-            Builder::String(builder) => {
-                let text = builder.values_slice().len();
-                let anew = StringBuilder::with_capacity(rows, (text + text / 8).min(MAX_TEXT));
-                Arc::new(replace(builder, anew).finish())
+        match &mut self.values {
+            Values::String { text, ends } => {
+                let room = (text.len() + text.len() / 8).min(MAX_TEXT);
+                let (text, ends) = (take(text), take(ends));
+                self.values = Values::string(rows, room);
+                let ends = OffsetBuffer::new(ends.into());
+                // SAFETY: the text was appended whole value by whole value, and each end lies behind one.
+                Arc::new(unsafe { StringArray::new_unchecked(ends, Buffer::from_vec(text), nulls) })
             }
-            Builder::Int64(builder) => Arc::new(replace(builder, Int64Builder::with_capacity(rows)).finish()),
-            Builder::Double(builder) => Arc::new(replace(builder, Float64Builder::with_capacity(rows)).finish()),
-            Builder::Boolean(builder) => Arc::new(replace(builder, BooleanBuilder::with_capacity(rows)).finish()),
+            Values::Int64(values) => {
+                let values = std::mem::replace(values, Vec::with_capacity(rows));
+                Arc::new(Int64Array::new(values.into(), nulls))
+            }
+            Values::Double(values) => {
+                let values = std::mem::replace(values, Vec::with_capacity(rows));
+                Arc::new(Float64Array::new(values.into(), nulls))
+            }
+            Values::Boolean(values) => {
+                let values = std::mem::replace(values, BooleanBufferBuilder::new(rows));
+                Arc::new(BooleanArray::new(values.build(), nulls))
+            }
         }
     }
 
@@ -86,14 +117,41 @@ impl Column {
     #[inline(never)]
     fn fill(&mut self, rows: usize) {
         let nulls = rows.saturating_sub(self.rows);
-        if nulls > 0 {
-            self.rows = rows;
-            match &mut self.builder {
-                Builder::String(builder) => builder.append_nulls(nulls),
-                Builder::Int64(builder) => builder.append_nulls(nulls),
-                Builder::Double(builder) => builder.append_nulls(nulls),
-                Builder::Boolean(builder) => builder.append_nulls(nulls),
-            }
+        if nulls == 0 {
+            return;
+        }
+        self.known.append_n_non_nulls(self.rows - self.known.len());
+        self.known.append_n_nulls(nulls);
+        self.rows = rows;
+        match &mut self.values {
+            Values::String { text, ends } => ends.resize(rows + 1, end(text)),
+            Values::Int64(values) => values.resize(rows, 0),
+            Values::Double(values) => values.resize(rows, 0.0),
+            Values::Boolean(values) => values.append_n(nulls, false),
         }
     }
+
+    /// Which of the rows are null, where any is; forgotten with that.
+    fn nulls(&mut self, rows: usize) -> Option<NullBuffer> {
+        self.known.append_n_non_nulls(rows - self.known.len());
+        self.known.finish()
+    }
+}
+
+impl Values {
+    fn string(rows: usize, text: usize) -> Values {
+        let mut ends = Vec::with_capacity(rows + 1);
+        ends.push(0);
+        Values::String {
+            text: Vec::with_capacity(text),
+            ends,
+        }
+    }
+}
+
+/// Where the text ends so far.
+#[inline(always)]
+fn end(text: &[u8]) -> i32 {
+    // invariant: the buffer refuses messages before its text could pass what a column holds.
+    i32::try_from(text.len()).expect("less than 2 GiB of text")
 }

@@ -57,9 +57,9 @@ fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
 
 /// The smallest and the largest, in one pass.
 fn string_bounds(values: &StringArray) -> Option<(&str, &str)> {
-    let mut values = values.iter().flatten();
+    let mut values = values.iter().flatten().map(|value| (beginning(value), value));
     let first = values.next()?;
-    Some(values.fold((first, first), |(low, high), value| {
+    let (low, high) = values.fold((first, first), |(low, high), value| {
         if value < low {
             (value, high)
         } else if value > high {
@@ -67,7 +67,20 @@ fn string_bounds(values: &StringArray) -> Option<(&str, &str)> {
         } else {
             (low, high)
         }
-    }))
+    });
+    Some((low.1, high.1))
+}
+
+/// A number made of a text's first bytes, whose order is that of texts wherever it tells two apart: most are, by their
+/// beginnings, and numbers are compared in no time.
+fn beginning(value: &str) -> u64 {
+    let bytes = value.as_bytes();
+    match bytes.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => (0..8).fold(0, |number, place| {
+            number << 8 | u64::from(bytes.get(place).copied().unwrap_or_default())
+        }),
+    }
 }
 
 fn low_string(value: &str) -> Value {
@@ -109,6 +122,14 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn the_smallest_and_the_largest_are_found(values in prop::collection::vec("[\0ab]{0,12}|\\PC{0,12}", 0..6)) {
+            let array = StringArray::from_iter_values(&values);
+            let found = string_bounds(&array);
+            let bounds = values.iter().min().zip(values.iter().max());
+            prop_assert_eq!(found, bounds.map(|(low, high)| (low.as_str(), high.as_str())));
+        }
+
         #[test]
         fn a_string_lies_between_its_bounds(value in "\\PC{0,80}|[\u{10FFFF}]{30,40}|.{0,60}") {
             let low = low_string(&value);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use DataType::{Boolean, Int64, Utf8View};
+use DataType::{Boolean, Int32, Int64, Utf8View};
 
 use super::order;
 
@@ -109,7 +109,7 @@ impl Grain {
                 "new_pages",
             ],
             Grain::Users => &["day_bucket", "user", "is_bot", "events", "bytes_sum", "new_pages"],
-            Grain::ServerUsers => &["day_bucket", "server_name", "language", "project", "user"],
+            Grain::ServerUsers => &["day_bucket", "server_name", "language", "project", KEY_HIGH, KEY_LOW],
             Grain::Places => &[
                 "hour_bucket",
                 "server_name",
@@ -175,6 +175,7 @@ fn column_type(name: &str) -> DataType {
         "bytes_sum" => DataType::Decimal128(38, 0),
         "user" | "server_name" | "language" | "project" => Utf8View,
         "is_bot" => Boolean,
+        KEY_LOW => Int32,
         _ => Int64,
     }
 }
@@ -195,6 +196,11 @@ pub(super) fn table_columns() -> SchemaRef {
     }
     Arc::new(Schema::new(fields))
 }
+
+/// The columns that hold what tells the users of a server apart ([`order`]).
+pub(super) const KEY_HIGH: &str = "key_high";
+/// Its lowest bits.
+pub(super) const KEY_LOW: &str = "key_low";
 
 /// The column that holds a grain's name; it stands in the files' folders.
 pub(super) const GRAIN_COLUMN: &str = "grain";

@@ -1,33 +1,59 @@
-//! The order of rows in pieces whose grain has users in it, so that any number of them can be united without being held.
+//! Users as numbers, and the order of rows in pieces whose grain has users in it, so that any number of them can be united
+//! without being held.
 //!
-//! Rows ascend by a number made of their key's hashes. That is as good an order as that of the texts, and costs a fraction;
-//! rows of different keys that have the same number are told apart where pieces are united ([`super::union`]).
+//! A row's key is a number made of its texts' hashes, by which the rows ascend. It has so many bits that different keys
+//! have different numbers: among ten million users the chance that any two are taken for one is one in ten to the fifteenth.
 
-use std::hash::Hasher;
+use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, Decimal128Array, Int64Array, StringViewArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt32Array,
+};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Decimal128Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use twox_hash::XxHash64;
 
-use super::grain::Grain;
+use super::grain::{Grain, KEY_HIGH, KEY_LOW};
+use crate::history::scan::Codes;
 
-/// To be changed when the order is: pieces in another one cannot be united with those in this one.
-pub(super) const VERSION: &str = "XXH64, each column's hash the next one's seed";
+/// To be changed when the keys are: pieces that have others cannot be united with those that have these.
+pub(super) const VERSION: &str = "XXH64 under two seeds for each column";
 
-/// The rows in their order, where their grain has one.
-pub(super) fn ordered(grain: Grain, rows: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let keys = match grain {
-        Grain::Users => UserRows::of(&rows)?.keys(),
-        Grain::ServerUsers => ServerUserRows::of(&rows)?.keys(),
-        Grain::Detail | Grain::Places | Grain::Hours => return Ok(rows),
-    };
-    let mut order: Vec<(u128, u32)> = keys.into_iter().zip(0..).collect();
-    order.sort_unstable();
-    let order: UInt32Array = order.into_iter().map(|(_, row)| row).collect();
-    take_record_batch(&rows, &order)
+/// The columns that make a server, and what their hashes begin with.
+const SERVER: [(&str, u64); 3] = [
+    ("server_name", 0xa076_1d64_78bd_642f),
+    ("language", 0xe703_7ed1_a0b4_28db),
+    ("project", 0x8ebc_6af0_9c88_c6e3),
+];
+const USER: (&str, u64) = ("user", 0x5896_5cc7_5374_cc3f);
+/// The bits of a key that tell the users of one server apart.
+const OF_USER: u128 = (1 << 96) - 1;
+
+/// A query's rows, whose texts are coded, with their keys and in their order where their grain has one.
+pub(super) fn ordered(grain: Grain, rows: &RecordBatch, codes: &Codes) -> Result<RecordBatch, ArrowError> {
+    match grain {
+        Grain::Users => {
+            let users = Hashes::of(rows, USER, codes)?;
+            let bots = typed(rows, "is_bot", |column| column.as_boolean_opt().cloned())?;
+            let keys = (0..rows.num_rows()).map(|row| user_key(users.at(row), is_bot(&bots, row)));
+            codes.decoded(&take_record_batch(rows, &Order::of(keys).rows())?)
+        }
+        Grain::ServerUsers => {
+            let [name, language, project] = SERVER.map(|column| Hashes::of(rows, column, codes));
+            let (name, language, project, users) = (name?, language?, project?, Hashes::of(rows, USER, codes)?);
+            let keys = (0..rows.num_rows()).map(|row| {
+                let server = server_hash([name.at(row), language.at(row), project.at(row)]);
+                server_user_key(server, users.at(row))
+            });
+            let order = Order::of(keys);
+            let rows = rows.project(&columns_but(rows, USER.0))?;
+            with_keys(&codes.decoded(&take_record_batch(&rows, &order.rows())?)?, order.keys())
+        }
+        Grain::Detail | Grain::Places | Grain::Hours => codes.decoded(rows),
+    }
 }
 
 /// Rows of one grain, column by column.
@@ -38,11 +64,8 @@ pub(super) trait Rows: Sized + Send + Sync {
     /// The rows of a batch.
     fn of(batch: &RecordBatch) -> Result<Self, ArrowError>;
 
-    /// The number by which each row is ordered.
+    /// The number by which each row is ordered, and told from those of other keys.
     fn keys(&self) -> Vec<u128>;
-
-    /// Whether two rows have the same key.
-    fn same(&self, row: usize, other: &Self, other_row: usize) -> bool;
 }
 
 /// Who did how much. Its key is user and is_bot.
@@ -62,7 +85,7 @@ impl Rows for UserRows {
     fn of(batch: &RecordBatch) -> Result<UserRows, ArrowError> {
         let numbers = |name: &str| typed(batch, name, |column| column.as_primitive_opt::<Int64Type>().cloned());
         Ok(UserRows {
-            user: texts(batch, "user")?,
+            user: texts(batch, USER.0)?,
             is_bot: typed(batch, "is_bot", |column| column.as_boolean_opt().cloned())?,
             events: numbers("events")?,
             bytes_sum: typed(batch, "bytes_sum", |column| {
@@ -73,33 +96,19 @@ impl Rows for UserRows {
     }
 
     fn keys(&self) -> Vec<u128> {
-        let users = self.user.iter().map(|user| hash(0, user));
-        let bots = self
-            .is_bot
-            .iter()
-            .map(|is_bot| is_bot.map_or(0, |is_bot| 1 + u128::from(is_bot)));
-        users
-            .zip(bots)
-            .map(|(user, bot)| u128::from(user) << 64 | bot)
+        (0..self.user.len())
+            .map(|row| user_key(hash(USER.1, text(&self.user, row)), is_bot(&self.is_bot, row)))
             .collect()
-    }
-
-    fn same(&self, row: usize, other: &UserRows, other_row: usize) -> bool {
-        same_text(&self.user, row, &other.user, other_row) && self.is_bot(row) == other.is_bot(other_row)
-    }
-}
-
-impl UserRows {
-    /// A row's is_bot.
-    pub(super) fn is_bot(&self, row: usize) -> Option<bool> {
-        self.is_bot.is_valid(row).then(|| self.is_bot.value(row))
     }
 }
 
 /// Who was where. Its key is all of its columns.
 pub(super) struct ServerUserRows {
     server: [StringViewArray; 3],
-    user: StringViewArray,
+    /// Rows that have another server than the row before.
+    turns: Vec<usize>,
+    key_high: Int64Array,
+    key_low: Int32Array,
 }
 
 impl Rows for ServerUserRows {
@@ -108,43 +117,46 @@ impl Rows for ServerUserRows {
     }
 
     fn of(batch: &RecordBatch) -> Result<ServerUserRows, ArrowError> {
+        let [name, language, project] = SERVER.map(|(column, _)| texts(batch, column));
+        let server = [name?, language?, project?];
         Ok(ServerUserRows {
-            server: [
-                texts(batch, "server_name")?,
-                texts(batch, "language")?,
-                texts(batch, "project")?,
-            ],
-            user: texts(batch, "user")?,
+            turns: turns(&server),
+            server,
+            key_high: typed(batch, KEY_HIGH, |column| {
+                column.as_primitive_opt::<Int64Type>().cloned()
+            })?,
+            key_low: typed(batch, KEY_LOW, |column| column.as_primitive_opt::<Int32Type>().cloned())?,
         })
     }
 
     fn keys(&self) -> Vec<u128> {
-        // Rows that are in their order have the same server as the one before.
-        let (mut views, mut server) = (None, 0);
-        let number = |row: usize| {
-            let here = self
-                .server
-                .each_ref()
-                .map(|column| (column.is_valid(row), column.views()[row]));
-            if views != Some(here) {
-                views = Some(here);
-                server = self.server(row).into_iter().fold(0, hash);
-            }
-            u128::from(server) << 64 | u128::from(hash(0, text(&self.user, row)))
-        };
-        (0..self.user.len()).map(number).collect()
-    }
-
-    fn same(&self, row: usize, other: &ServerUserRows, other_row: usize) -> bool {
-        same_text(&self.user, row, &other.user, other_row) && self.same_server(row, other, other_row)
+        let mut keys = Vec::with_capacity(self.key_high.len());
+        for rows in self.servers(0..self.key_high.len()) {
+            let [name, language, project] = self.server(rows.start);
+            let server = server_hash([
+                hash(SERVER[0].1, name),
+                hash(SERVER[1].1, language),
+                hash(SERVER[2].1, project),
+            ]);
+            let halves = self.key_high.values()[rows.clone()]
+                .iter()
+                .zip(&self.key_low.values()[rows]);
+            keys.extend(halves.map(|(high, low)| {
+                server & !OF_USER | u128::from(high.cast_unsigned()) << 32 | u128::from(low.cast_unsigned())
+            }));
+        }
+        keys
     }
 }
 
 impl ServerUserRows {
-    /// Whether two rows have the same server_name, language and project.
-    pub(super) fn same_server(&self, row: usize, other: &ServerUserRows, other_row: usize) -> bool {
-        let mut columns = self.server.iter().zip(&other.server);
-        columns.all(|(one, another)| same_text(one, row, another, other_row))
+    /// The rows, taken apart where their server changes.
+    pub(super) fn servers(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let first = self.turns.partition_point(|turn| *turn <= rows.start);
+        let behind = self.turns.partition_point(|turn| *turn < rows.end).max(first);
+        let ends = self.turns[first..behind].iter().copied().chain([rows.end]);
+        ends.scan(rows.start, |start, end| Some(std::mem::replace(start, end)..end))
+            .filter(|rows| !rows.is_empty())
     }
 
     /// A row's server_name, language and project.
@@ -153,21 +165,25 @@ impl ServerUserRows {
     }
 }
 
-/// Whether the texts of two rows are the same.
-fn same_text(column: &StringViewArray, row: usize, other: &StringViewArray, other_row: usize) -> bool {
-    /// What a view says of its text by itself: the length, and the first bytes. Of a short text that is everything.
-    const OWN: u128 = u64::MAX as u128;
-    /// The longest text that a view holds within itself, bytes.
-    const INLINE: u128 = 12;
-    match (column.is_valid(row), other.is_valid(other_row)) {
-        (true, true) => {
-            let (view, other_view) = (column.views()[row], other.views()[other_row]);
-            let is_short = view & u128::from(u32::MAX) <= INLINE;
-            view == other_view && is_short
-                || !is_short && (view ^ other_view) & OWN == 0 && column.value(row) == other.value(other_row)
-        }
-        (one, another) => one == another,
+/// The rows behind the first that have another server than the row before, as far as can be seen at a glance; some that
+/// have the same may be among them.
+fn turns(server: &[StringViewArray; 3]) -> Vec<usize> {
+    let mut turns: Vec<usize> = Vec::new();
+    for column in server {
+        let views = column.views().windows(2).enumerate();
+        let known = views.filter(|(row, pair)| {
+            pair[0] != pair[1] || column.null_count() > 0 && column.is_valid(*row) != column.is_valid(row + 1)
+        });
+        turns.extend(known.map(|(row, _)| row + 1));
     }
+    turns.sort_unstable();
+    turns.dedup();
+    turns
+}
+
+/// A row's is_bot.
+pub(super) fn is_bot(column: &BooleanArray, row: usize) -> Option<bool> {
+    column.is_valid(row).then(|| column.value(row))
 }
 
 /// A row's text.
@@ -175,39 +191,170 @@ pub(super) fn text(column: &StringViewArray, row: usize) -> Option<&str> {
     column.is_valid(row).then(|| column.value(row))
 }
 
-fn hash(seed: u64, text: Option<&str>) -> u64 {
+fn user_key(user: u128, is_bot: Option<bool>) -> u128 {
+    user << 2 | is_bot.map_or(0, |is_bot| 1 + u128::from(is_bot))
+}
+
+/// A server's users come one after the other, since its own bits are the first.
+fn server_user_key(server: u128, user: u128) -> u128 {
+    server ^ user & OF_USER
+}
+
+fn server_hash(columns: [u128; 3]) -> u128 {
+    const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    columns
+        .into_iter()
+        .fold(0, |hash, column| (hash ^ column).wrapping_mul(ODD).rotate_left(64))
+}
+
+fn hash(seed: u64, text: Option<&str>) -> u128 {
     match text {
-        Some(text) => XxHash64::oneshot(seed, text.as_bytes()),
-        None => XxHash64::with_seed(!seed).finish(),
+        Some(text) => {
+            let [high, low] = [seed, !seed].map(|seed| XxHash64::oneshot(seed, text.as_bytes()));
+            u128::from(high) << 64 | u128::from(low)
+        }
+        None => u128::from(seed),
     }
+}
+
+/// The hashes of a column's texts, each computed once.
+struct Hashes {
+    numbers: UInt32Array,
+    known: Vec<u128>,
+    null: u128,
+}
+
+impl Hashes {
+    fn of(rows: &RecordBatch, (column, seed): (&str, u64), codes: &Codes) -> Result<Hashes, ArrowError> {
+        let known = codes.texts(column)?;
+        Ok(Hashes {
+            numbers: typed(rows, column, |numbers| {
+                numbers.as_primitive_opt::<UInt32Type>().cloned()
+            })?,
+            known: known.iter().map(|text| hash(seed, text)).collect(),
+            null: hash(seed, None),
+        })
+    }
+
+    fn at(&self, row: usize) -> u128 {
+        match self.numbers.is_valid(row) {
+            true => self.known[self.numbers.value(row) as usize],
+            false => self.null,
+        }
+    }
+}
+
+/// Keys as they ascend, each with the row that has it.
+struct Order(Vec<(u128, u32)>);
+
+impl Order {
+    fn of(keys: impl Iterator<Item = u128>) -> Order {
+        let mut order: Vec<(u128, u32)> = keys.zip(0..).collect();
+        order.sort_unstable();
+        Order(order)
+    }
+
+    fn rows(&self) -> UInt32Array {
+        self.0.iter().map(|(_, row)| *row).collect()
+    }
+
+    fn keys(&self) -> impl Iterator<Item = u128> + Clone {
+        self.0.iter().map(|(key, _)| *key)
+    }
+}
+
+/// The rows with the users' bits of their keys.
+fn with_keys(rows: &RecordBatch, keys: impl Iterator<Item = u128> + Clone) -> Result<RecordBatch, ArrowError> {
+    let high = Int64Array::from_iter_values(keys.clone().map(|key| (key >> 32) as i64));
+    let low = Int32Array::from_iter_values(keys.map(|key| key as i32));
+    let (schema, columns) = (rows.schema(), rows.columns().iter().cloned());
+    let columns = schema.fields().iter().map(|field| field.name().as_str()).zip(columns);
+    let keys: [(&str, ArrayRef); 2] = [(KEY_HIGH, Arc::new(high)), (KEY_LOW, Arc::new(low))];
+    RecordBatch::try_from_iter_with_nullable(columns.chain(keys).map(|(name, column)| (name, column, true)))
+}
+
+fn columns_but(rows: &RecordBatch, name: &str) -> Vec<usize> {
+    let schema = rows.schema();
+    (0..rows.num_columns())
+        .filter(|column| schema.field(*column).name() != name)
+        .collect()
 }
 
 fn texts(batch: &RecordBatch, name: &str) -> Result<StringViewArray, ArrowError> {
     typed(batch, name, |column| column.as_string_view_opt().cloned())
 }
 
-fn typed<T>(batch: &RecordBatch, name: &str, column: impl Fn(&dyn Array) -> Option<T>) -> Result<T, ArrowError> {
-    let found = batch.column_by_name(name).and_then(|found| column(found.as_ref()));
+fn typed<T>(batch: &RecordBatch, name: &str, column: impl Fn(&ArrayRef) -> Option<T>) -> Result<T, ArrowError> {
+    let found = batch.column_by_name(name).and_then(column);
     found.ok_or_else(|| ArrowError::SchemaError(format!("there is no {name} of its type")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::history::rollup::piece::conformed;
+
+    type Row = ([Option<String>; 4], Option<bool>);
+
+    fn rows() -> impl Strategy<Value = Vec<Row>> {
+        let text = || prop::option::of(prop_oneof!["[ab]{0,2}", "a text that is too long for a view [ab]"]);
+        prop::collection::vec(([text(), text(), text(), text()], any::<Option<bool>>()), 1..60)
+    }
+
+    /// As a query gives them, and their codes.
+    fn coded(rows: &[Row]) -> (RecordBatch, Codes) {
+        let names = [SERVER[0].0, SERVER[1].0, SERVER[2].0, USER.0];
+        let texts = (0..4).map(|column| {
+            let texts: StringViewArray = rows.iter().map(|(texts, _)| texts[column].as_deref()).collect();
+            (names[column], Arc::new(texts) as ArrayRef, true)
+        });
+        let numbers = || Arc::new(Int64Array::from(vec![1; rows.len()])) as ArrayRef;
+        let bots: BooleanArray = rows.iter().map(|(_, is_bot)| *is_bot).collect();
+        let others = [
+            ("is_bot", Arc::new(bots) as ArrayRef, true),
+            ("day_bucket", numbers(), true),
+            ("events", numbers(), true),
+            ("bytes_sum", numbers(), true),
+            ("new_pages", numbers(), true),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(texts.chain(others)).unwrap();
+        let codes = Codes::default();
+        (codes.encoded(&batch).unwrap(), codes)
+    }
+
+    fn keys<R: Rows>(grain: Grain, rows: &[Row]) -> Vec<u128> {
+        let (rows, codes) = coded(rows);
+        let written = conformed(grain, &ordered(grain, &rows, &codes).unwrap()).unwrap();
+        R::of(&written).unwrap().keys()
+    }
 
     proptest! {
         #[test]
-        fn texts_are_the_same_where_they_are_equal(
-            one in prop::option::of("[ab]{0,3}|a{10,14}[ab]?"),
-            another in prop::option::of("[ab]{0,3}|a{10,14}[ab]?"),
-        ) {
-            // Long texts lie at different places of their columns.
-            let columns = [vec![one.as_deref()], vec![Some("another text of more than twelve bytes"), another.as_deref()]];
-            let [first, second] = columns.map(StringViewArray::from);
-            prop_assert_eq!(same_text(&first, 0, &second, 1), one == another);
-            prop_assert!(same_text(&first, 0, &first, 0));
+        fn keys_ascend_and_tell_apart_what_is_not_the_same(rows in rows()) {
+            let users = keys::<UserRows>(Grain::Users, &rows);
+            prop_assert!(users.is_sorted());
+            let different: BTreeSet<_> = rows.iter().map(|(texts, is_bot)| (&texts[3], is_bot)).collect();
+            prop_assert_eq!(BTreeSet::from_iter(users).len(), different.len());
+
+            let of_servers = keys::<ServerUserRows>(Grain::ServerUsers, &rows);
+            prop_assert!(of_servers.is_sorted());
+            let different: BTreeSet<_> = rows.iter().map(|(texts, _)| texts).collect();
+            prop_assert_eq!(BTreeSet::from_iter(of_servers).len(), different.len());
+        }
+
+        #[test]
+        fn a_row_has_its_key_wherever_it_stands(rows in rows(), others in rows()) {
+            let all = [rows.clone(), others].concat();
+            for (alone, among) in [
+                (keys::<UserRows>(Grain::Users, &rows), keys::<UserRows>(Grain::Users, &all)),
+                (keys::<ServerUserRows>(Grain::ServerUsers, &rows), keys::<ServerUserRows>(Grain::ServerUsers, &all)),
+            ] {
+                prop_assert!(BTreeSet::from_iter(among).is_superset(&BTreeSet::from_iter(alone)));
+            }
         }
     }
 }

@@ -12,11 +12,12 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::grain::Grain;
+use super::grain::{Grain, KEY_HIGH, KEY_LOW};
 use super::order::ordered;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -152,9 +153,7 @@ async fn encode_one(
 ) -> Result<Piece, HistoryError> {
     let mut writer = PieceWriter::new(grain)?;
     if let Some(first) = batches.first() {
-        let rows = concat_batches(first.schema_ref(), batches)
-            .and_then(|rows| codes.decoded(&rows))
-            .and_then(|rows| ordered(grain, rows));
+        let rows = concat_batches(first.schema_ref(), batches).and_then(|rows| ordered(grain, &rows, codes));
         writer.write(&rows.map_err(|error| query_fault(grain.name(), &error.into()))?)?;
     }
     writer.finish(holder, partial).await
@@ -248,7 +247,14 @@ fn properties() -> WriterProperties {
     let properties = writer_properties()
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(256 * 1024));
-    ["user", "bytes_sum"].into_iter().fold(properties, plain).build()
+    let properties = ["user", "bytes_sum"].into_iter().fold(properties, plain);
+    // Keys are as random as can be, but the first ascend.
+    let properties = [KEY_HIGH, KEY_LOW].into_iter().fold(properties, |properties, column| {
+        plain(properties, column).set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED)
+    });
+    properties
+        .set_column_encoding(ColumnPath::from(KEY_HIGH), Encoding::DELTA_BINARY_PACKED)
+        .build()
 }
 
 fn unencoded(grain: Grain, error: ParquetError) -> HistoryError {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
+use futures::future::try_join;
 
 use super::batch::{Batch, Partial, Workshop, pieces_of, spawned, sum_up_all};
 use super::cut::{Cut, Seconds};
@@ -104,13 +105,15 @@ pub(super) async fn relations(
     users.extend(beside_days(workshop, Grain::Users, pieces, &beside).await?);
     let mut server_users = of_grain(Grain::ServerUsers, &day_ranges);
     server_users.extend(beside_days(workshop, Grain::ServerUsers, pieces, &beside).await?);
+    let (contributors, server_unique_users) =
+        try_join(window::contributors(users), window::server_unique_users(server_users)).await?;
     Ok(Relations {
         engine: workshop.engine.clone(),
         events: hours::events(&hours),
         hours,
         places: of_grain(Grain::Places, &hour_ranges),
-        contributors: window::contributors(users).await?,
-        server_unique_users: window::server_unique_users(server_users).await?,
+        contributors,
+        server_unique_users,
     })
 }
 

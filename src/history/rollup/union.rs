@@ -1,9 +1,11 @@
-//! Pieces of a grain that has users in it as one, row by row, whatever their size and number: only a batch of each is held.
+//! Pieces of a grain that has users in it as one, key by key, whatever their size and number: only a batch of each is held.
+//!
+//! The rows of all pieces up to the least of their batches' last keys are one *round*: behind it no piece has a key that is
+//! less. The next round may begin with the key that ended the one before, and has none of the others.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
@@ -16,78 +18,71 @@ use crate::history::scan::{self, ScanFile};
 
 /// Pieces that are fetched at a time.
 const FETCHED_AT_ONCE: usize = 4;
+/// Rows of each piece that are decoded at a time: those of all pieces should fit into a core's cache.
+const BATCH_ROWS: usize = 2048;
 
-/// A row of a piece.
-pub(super) struct Row<R> {
-    pub(super) rows: Arc<R>,
-    pub(super) at: usize,
+/// Something by keys.
+pub(super) type ByKey<T> = HashMap<u128, T, BuildHasherDefault<OfKey>>;
+
+/// Rows of one piece in a round.
+pub(super) struct Part<'a, R> {
+    pub(super) rows: &'a R,
+    /// The keys of all of the piece's rows.
+    keys: &'a [u128],
+    /// Those of the rows that are in this round.
+    range: Range<usize>,
 }
 
-/// Calls `each` with the rows of each key, those of all pieces together, keys in no order that means anything.
+impl<R> Part<'_, R> {
+    /// The places of the rows in this round.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// The keys of some of them.
+    pub(super) fn keys_of(&self, rows: Range<usize>) -> impl Iterator<Item = u128> {
+        self.keys[rows].iter().copied()
+    }
+
+    /// The places of all of them, and their keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (usize, u128)> {
+        self.range().zip(self.keys_of(self.range()))
+    }
+}
+
+/// Calls `each` round by round with the rows of all pieces, and the key that the round ends with.
 ///
 /// # Errors
 /// [`HistoryError`] where a piece cannot be read, or is not in its order.
-pub(super) async fn unite<R: Rows>(pieces: Vec<ScanFile>, mut each: impl FnMut(&[Row<R>])) -> Result<(), HistoryError> {
+pub(super) async fn unite<R: Rows>(
+    pieces: Vec<ScanFile>,
+    mut each: impl FnMut(&[Part<'_, R>], u128),
+) -> Result<(), HistoryError> {
     let opened = stream::iter(pieces).map(Cursor::<R>::open).buffered(FETCHED_AT_ONCE);
     let opened: Vec<Option<Cursor<R>>> = opened.try_collect().await.map_err(|fault| HistoryError::from(&fault))?;
     let mut cursors: Vec<Cursor<R>> = opened.into_iter().flatten().collect();
-    let mut next: BinaryHeap<_> = (cursors.iter().enumerate())
-        .map(|(place, cursor)| Reverse((cursor.key(), place)))
-        .collect();
-    let mut alike: Vec<Row<R>> = Vec::new();
-    let mut key = 0;
-    while let Some(mut least) = next.peek_mut() {
-        let Reverse((least_key, place)) = *least;
-        if least_key != key {
-            tell(&mut alike, &mut each);
-            key = least_key;
+    while let Some(end) = cursors.iter().filter_map(|cursor| cursor.keys.last().copied()).min() {
+        let parts: Vec<Part<R>> = cursors.iter().map(|cursor| cursor.until(end)).collect();
+        each(&parts, end);
+        let ends: Vec<usize> = parts.iter().map(|part| part.range.end).collect();
+        let mut at = ends.into_iter();
+        let mut left = Vec::with_capacity(cursors.len());
+        for mut cursor in cursors {
+            let here = at.next().unwrap_or_default();
+            if cursor.go_to(here).await.map_err(|fault| HistoryError::from(&fault))? {
+                left.push(cursor);
+            }
         }
-        let cursor = &mut cursors[place];
-        alike.push(cursor.row());
-        match cursor.advance().await.map_err(|fault| HistoryError::from(&fault))? {
-            true => *least = Reverse((cursor.key(), place)),
-            false => drop(PeekMut::pop(least)),
-        }
+        cursors = left;
     }
-    tell(&mut alike, &mut each);
     Ok(())
-}
-
-/// Tells rows with the same number, key by key, and forgets them.
-fn tell<R: Rows>(alike: &mut Vec<Row<R>>, each: &mut impl FnMut(&[Row<R>])) {
-    while let Some(first) = alike.first() {
-        if alike.iter().skip(1).all(|row| first.same(row)) {
-            each(alike);
-            return alike.clear();
-        }
-        // Keys that only have their hashes in common.
-        let first = first.clone();
-        let (same, others): (Vec<_>, Vec<_>) = alike.drain(..).partition(|row| first.same(row));
-        each(&same);
-        *alike = others;
-    }
-}
-
-impl<R: Rows> Row<R> {
-    fn same(&self, other: &Row<R>) -> bool {
-        self.rows.same(self.at, &other.rows, other.at)
-    }
-}
-
-impl<R> Clone for Row<R> {
-    fn clone(&self) -> Row<R> {
-        Row {
-            rows: Arc::clone(&self.rows),
-            at: self.at,
-        }
-    }
 }
 
 /// A place in a piece, at a row that is there.
 struct Cursor<R> {
     name: String,
     batches: BoxStream<'static, Result<RecordBatch, FileFault>>,
-    rows: Arc<R>,
+    rows: R,
     keys: Vec<u128>,
     at: usize,
 }
@@ -96,53 +91,53 @@ impl<R: Rows> Cursor<R> {
     /// The first row of a piece; none where it has none.
     async fn open(piece: ScanFile) -> Result<Option<Cursor<R>>, FileFault> {
         let name = piece.name.clone();
-        let mut batches = scan::rows_of(R::columns(), piece).await?;
-        let first = next_rows::<R>(&name, &mut batches).await?;
+        let mut batches = scan::rows_of(R::columns(), piece, BATCH_ROWS).await?;
+        let first = next_rows::<R>(&name, &mut batches, 0).await?;
         Ok(first.map(|(rows, keys)| Cursor {
             name,
             batches,
-            rows: Arc::new(rows),
+            rows,
             keys,
             at: 0,
         }))
     }
 
-    fn key(&self) -> u128 {
-        self.keys[self.at]
-    }
-
-    fn row(&self) -> Row<R> {
-        Row {
-            rows: Arc::clone(&self.rows),
-            at: self.at,
+    /// The rows from here to the last whose key is not greater.
+    fn until(&self, end: u128) -> Part<'_, R> {
+        let rows = self.keys[self.at..].partition_point(|key| *key <= end);
+        Part {
+            rows: &self.rows,
+            keys: &self.keys,
+            range: self.at..self.at + rows,
         }
     }
 
-    /// Goes on to the next row; false where there is none.
-    async fn advance(&mut self) -> Result<bool, FileFault> {
-        let before = self.key();
-        self.at += 1;
-        if self.at == self.keys.len() {
-            match next_rows::<R>(&self.name, &mut self.batches).await? {
-                Some((rows, keys)) => (self.rows, self.keys, self.at) = (Arc::new(rows), keys, 0),
-                None => return Ok(false),
-            }
-        }
-        if self.key() < before {
-            return Err(FileFault::of_content(&self.name, "its rows are not in their order"));
+    /// Goes on to a row of this batch, or to the next batch where it has no such row; false where there is none.
+    async fn go_to(&mut self, row: usize) -> Result<bool, FileFault> {
+        self.at = row;
+        let Some(last) = self.keys.last().filter(|_| row == self.keys.len()) else {
+            return Ok(true);
+        };
+        match next_rows::<R>(&self.name, &mut self.batches, *last).await? {
+            Some((rows, keys)) => (self.rows, self.keys, self.at) = (rows, keys, 0),
+            None => return Ok(false),
         }
         Ok(true)
     }
 }
 
-/// The next rows of a piece and the numbers by which they are ordered; none at its end.
+/// The next rows of a piece, whose keys begin at this one or behind it, with their keys; none at its end.
 async fn next_rows<R: Rows>(
     name: &str,
     batches: &mut BoxStream<'static, Result<RecordBatch, FileFault>>,
+    least: u128,
 ) -> Result<Option<(R, Vec<u128>)>, FileFault> {
     while let Some(batch) = batches.next().await.transpose()? {
         let rows = R::of(&batch).map_err(|error| FileFault::of_content(name, error.to_string()))?;
         let keys = rows.keys();
+        if keys.first().is_some_and(|first| *first < least) || !keys.is_sorted() {
+            return Err(FileFault::of_content(name, "its rows are not in their order"));
+        }
         if !keys.is_empty() {
             return Ok(Some((rows, keys)));
         }
@@ -150,133 +145,119 @@ async fn next_rows<R: Rows>(
     Ok(None)
 }
 
+/// Hashes keys, which are as random as can be but for the lowest bits.
+#[derive(Default)]
+pub(super) struct OfKey(u64);
+
+impl Hasher for OfKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u128(u128::from(*byte));
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 ^= (key >> 2) as u64;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    use arrow::array::{
-        ArrayRef, BooleanArray, Decimal128Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
-    };
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
     use arrow::error::ArrowError;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::history::rollup::grain::Grain;
-    use crate::history::rollup::order::{UserRows, ordered, text};
-    use crate::history::rollup::piece::{Holder, PieceWriter};
+    use crate::history::scan::Place;
 
-    type User = (Option<String>, Option<bool>, i64);
+    /// Keys, and nothing else.
+    struct Keys(Vec<u128>);
 
-    fn batch(users: &[User]) -> RecordBatch {
-        let texts: StringViewArray = users.iter().map(|(user, ..)| user.as_deref()).collect();
-        let bots: BooleanArray = users.iter().map(|(_, is_bot, _)| *is_bot).collect();
-        let events = || Arc::new(Int64Array::from_iter_values(users.iter().map(|(.., events)| *events)));
-        let sums: Decimal128Array = users.iter().map(|_| None::<i128>).collect();
-        let days = TimestampMicrosecondArray::from(vec![0; users.len()]).with_timezone("UTC");
-        let columns: [ArrayRef; 6] = [
-            Arc::new(days),
-            Arc::new(texts),
-            Arc::new(bots),
-            events(),
-            Arc::new(sums.with_precision_and_scale(38, 0).unwrap()),
-            events(),
-        ];
-        RecordBatch::try_new(Grain::Users.columns(), columns.into()).unwrap()
+    impl Rows for Keys {
+        fn columns() -> SchemaRef {
+            Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, true)]))
+        }
+
+        fn of(batch: &RecordBatch) -> Result<Keys, ArrowError> {
+            let keys = arrow::array::AsArray::as_primitive::<Int64Type>(batch.column(0));
+            Ok(Keys(keys.values().iter().map(|key| *key as u128).collect()))
+        }
+
+        fn keys(&self) -> Vec<u128> {
+            self.0.clone()
+        }
     }
 
-    async fn piece(rows: &RecordBatch) -> ScanFile {
-        let mut writer = PieceWriter::new(Grain::Users).unwrap();
-        writer.write(rows).unwrap();
-        writer.finish(&Holder::default(), "a").await.unwrap().scan()
+    fn piece(keys: &[i64]) -> ScanFile {
+        let column: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
+        let batch = RecordBatch::try_new(Keys::columns(), vec![column]).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), Keys::columns(), None).unwrap();
+        writer.write(&batch).unwrap();
+        ScanFile {
+            name: "a".to_owned(),
+            place: Place::Memory(writer.into_inner().unwrap().into()),
+            size: 0,
+            crc32: None,
+            optional: false,
+            keep: None,
+            prune: None,
+        }
     }
 
-    fn users() -> impl Strategy<Value = Vec<User>> {
-        let name = prop::option::of(prop_oneof!["[ab]{0,2}", "a name that is too long for a view [ab]"]);
-        prop::collection::vec((name, any::<Option<bool>>(), 0..9_i64), 0..60)
+    async fn rounds(pieces: Vec<ScanFile>) -> Result<Vec<(Vec<u128>, u128)>, HistoryError> {
+        let mut rounds = Vec::new();
+        unite::<Keys>(pieces, |parts, end| {
+            let keys = parts.iter().flat_map(|part| part.keys().map(|(_, key)| key));
+            rounds.push((keys.collect(), end));
+        })
+        .await?;
+        Ok(rounds)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn each_key_comes_once_with_all_its_rows(pieces in prop::collection::vec(users(), 0..5)) {
-            let mut expected: BTreeMap<(Option<String>, Option<bool>), Vec<i64>> = BTreeMap::new();
-            for (user, is_bot, events) in pieces.iter().flatten().cloned() {
-                expected.entry((user, is_bot)).or_default().push(events);
+        fn each_row_comes_once_and_no_key_after_its_round_but_the_last(
+            pieces in prop::collection::vec(prop::collection::vec(0..3000_i64, 0..9000), 0..4),
+        ) {
+            let mut expected: BTreeMap<u128, usize> = BTreeMap::new();
+            let mut files = Vec::new();
+            for mut keys in pieces {
+                keys.sort_unstable();
+                keys.iter().for_each(|key| *expected.entry(*key as u128).or_default() += 1);
+                files.push(piece(&keys));
             }
-            expected.values_mut().for_each(|events| events.sort_unstable());
-            let mut found = Vec::new();
-            futures::executor::block_on(async {
-                let mut files = Vec::new();
-                for users in &pieces {
-                    files.push(piece(&ordered(Grain::Users, batch(users)).unwrap()).await);
-                }
-                unite::<UserRows>(files, |rows| {
-                    let first = &rows[0];
-                    let mut events: Vec<i64> = rows.iter().map(|row| row.rows.events.value(row.at)).collect();
-                    events.sort_unstable();
-                    let key = (text(&first.rows.user, first.at).map(str::to_owned), first.rows.is_bot(first.at));
-                    found.push((key, events));
-                })
-                .await
-                .unwrap();
-            });
-            found.sort();
-            prop_assert_eq!(found, Vec::from_iter(expected));
+            let mut found: BTreeMap<u128, usize> = BTreeMap::new();
+            let mut before = 0;
+            for (keys, end) in futures::executor::block_on(rounds(files)).unwrap() {
+                prop_assert!(keys.iter().all(|key| (before..=end).contains(key)));
+                prop_assert!(keys.contains(&end));
+                keys.iter().for_each(|key| *found.entry(*key).or_default() += 1);
+                before = end;
+            }
+            prop_assert_eq!(found, expected);
         }
     }
 
     #[tokio::test]
     async fn a_piece_that_is_not_in_its_order_is_damaged() {
-        let rows = ordered(
-            Grain::Users,
-            batch(&["a", "b", "c"].map(|user| (Some(user.to_owned()), None, 1))),
-        )
-        .unwrap();
-        let reversed =
-            arrow::compute::concat_batches(rows.schema_ref(), &[rows.slice(2, 1), rows.slice(0, 2)]).unwrap();
-        let united = unite::<UserRows>(vec![piece(&reversed).await], |_| ()).await;
-        assert!(
-            matches!(&united, Err(HistoryError::File { reason, .. }) if reason.contains("order")),
-            "{united:?}"
-        );
-    }
-
-    /// Rows that all have the same number.
-    struct Alike(Vec<char>);
-
-    impl Rows for Alike {
-        fn columns() -> arrow::datatypes::SchemaRef {
-            Grain::Users.columns()
+        let mut long: Vec<i64> = (0..3 * BATCH_ROWS as i64).collect();
+        long[2 * BATCH_ROWS..].fill(5);
+        for keys in [vec![3, 1, 2], long] {
+            let united = rounds(vec![piece(&[1, 2]), piece(&keys)]).await;
+            assert!(
+                matches!(&united, Err(HistoryError::File { reason, .. }) if reason.contains("order")),
+                "{united:?}"
+            );
         }
-
-        fn of(_: &RecordBatch) -> Result<Alike, ArrowError> {
-            Ok(Alike(Vec::new()))
-        }
-
-        fn keys(&self) -> Vec<u128> {
-            vec![0; self.0.len()]
-        }
-
-        fn same(&self, row: usize, other: &Alike, other_row: usize) -> bool {
-            self.0[row] == other.0[other_row]
-        }
-    }
-
-    #[test]
-    fn keys_that_have_only_their_number_in_common_are_told_apart() {
-        let rows = Arc::new(Alike(vec!['a', 'b', 'a', 'c', 'b']));
-        let mut alike: Vec<_> = (0..5)
-            .map(|at| Row {
-                rows: Arc::clone(&rows),
-                at,
-            })
-            .collect();
-        let mut told = Vec::new();
-        tell(&mut alike, &mut |rows: &[Row<Alike>]| {
-            told.push(rows.iter().map(|row| row.rows.0[row.at]).collect::<String>());
-        });
-        assert_eq!(told, ["aa", "bb", "c"]);
-        assert!(alike.is_empty());
     }
 }

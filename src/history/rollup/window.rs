@@ -11,8 +11,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::batch::spawned;
 use super::grain::Grain;
-use super::order::{ServerUserRows, UserRows, text};
-use super::union::{Row, unite};
+use super::order::{ServerUserRows, UserRows, is_bot, text};
+use super::union::{ByKey, Part, unite};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::ScanFile;
@@ -28,7 +28,7 @@ pub(in crate::history) const SERVER_UNIQUE_USERS_SQL: &str =
 pub(super) async fn contributors(users: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
     spawned("the contributors of the window", async move {
         let mut most = Most::default();
-        unite::<UserRows>(users, |rows| most.add(rows)).await?;
+        unite::<UserRows>(users, |parts, end| most.add(parts, end)).await?;
         most.batch()
             .map_err(|error| query_fault("the contributors of the window", &error.into()))
     })
@@ -39,7 +39,7 @@ pub(super) async fn contributors(users: Vec<ScanFile>) -> Result<RecordBatch, Hi
 pub(super) async fn server_unique_users(server_users: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
     spawned("the unique users of servers", async move {
         let mut servers = Servers::default();
-        unite::<ServerUserRows>(server_users, |rows| servers.add(rows)).await?;
+        unite::<ServerUserRows>(server_users, |parts, end| servers.add(parts, end)).await?;
         servers
             .batch()
             .map_err(|error| query_fault("the unique users of servers", &error.into()))
@@ -49,7 +49,13 @@ pub(super) async fn server_unique_users(server_users: Vec<ScanFile>) -> Result<R
 
 /// The users with the most events so far.
 #[derive(Default)]
-struct Most(BinaryHeap<Reverse<Contributor>>);
+struct Most {
+    best: BinaryHeap<Reverse<Contributor>>,
+    /// The events of each user in a round.
+    events: ByKey<i64>,
+    /// The user whom the last round ended with, and whom the next may have more rows of.
+    last: Option<(u128, Contributor)>,
+}
 
 /// What a user has done, under the order of contributors: the greater comes first.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +71,25 @@ struct Contributor {
 type Rank<'a> = (i64, Reverse<(Option<&'a str>, Option<bool>)>);
 
 impl Contributor {
+    /// The user of a row, who has done nothing so far.
+    fn named(rows: &UserRows, row: usize) -> Contributor {
+        Contributor {
+            events: 0,
+            user: text(&rows.user, row).map(str::to_owned),
+            is_bot: is_bot(&rows.is_bot, row),
+            bytes_sum: None,
+            new_pages: 0,
+        }
+    }
+
+    fn add(&mut self, rows: &UserRows, row: usize) {
+        self.events += rows.events.value(row);
+        self.new_pages += rows.new_pages.value(row);
+        if rows.bytes_sum.is_valid(row) {
+            self.bytes_sum = Some(self.bytes_sum.unwrap_or_default() + rows.bytes_sum.value(row));
+        }
+    }
+
     fn rank(&self) -> Rank<'_> {
         (self.events, Reverse((self.user.as_deref(), self.is_bot)))
     }
@@ -83,34 +108,72 @@ impl PartialOrd for Contributor {
 }
 
 impl Most {
-    /// Takes in one user's rows.
-    fn add(&mut self, rows: &[Row<UserRows>]) {
-        let Some(first) = rows.first() else { return };
-        let events: i64 = rows.iter().map(|row| row.rows.events.value(row.at)).sum();
-        let (user, is_bot) = (text(&first.rows.user, first.at), first.rows.is_bot(first.at));
-        let full = self.0.len() == CONTRIBUTORS;
-        let last = self.0.peek().filter(|_| full);
-        if last.is_some_and(|Reverse(last)| last.rank() > (events, Reverse((user, is_bot)))) {
-            return;
+    /// Takes in the rows of a round.
+    fn add(&mut self, parts: &[Part<'_, UserRows>], end: u128) {
+        self.events.clear();
+        if let Some((key, last)) = &self.last {
+            self.events.insert(*key, last.events);
         }
-        if full {
-            self.0.pop();
+        for part in parts {
+            let events = part.rows.events.values();
+            for (row, key) in part.keys() {
+                *self.events.entry(key).or_default() += events[row];
+            }
         }
-        let sums = rows.iter().filter_map(|row| {
-            let column = &row.rows.bytes_sum;
-            column.is_valid(row.at).then(|| column.value(row.at))
-        });
-        self.0.push(Reverse(Contributor {
-            events,
-            user: user.map(str::to_owned),
-            is_bot,
-            bytes_sum: sums.reduce(|sum, more| sum + more),
-            new_pages: rows.iter().map(|row| row.rows.new_pages.value(row.at)).sum(),
-        }));
+        // Few users come so far that all that they have done is of interest.
+        let least = self.least();
+        let mut wanted: ByKey<Option<Contributor>> = (self.events.iter())
+            .filter(|(key, events)| **events >= least || **key == end)
+            .map(|(key, _)| (*key, None))
+            .collect();
+        if let Some((key, last)) = self.last.take()
+            && let Some(contributor) = wanted.get_mut(&key)
+        {
+            *contributor = Some(last);
+        }
+        for part in parts {
+            for (row, key) in part.keys() {
+                if let Some(contributor) = wanted.get_mut(&key) {
+                    let contributor = contributor.get_or_insert_with(|| Contributor::named(part.rows, row));
+                    contributor.add(part.rows, row);
+                }
+            }
+        }
+        for (key, contributor) in wanted {
+            match contributor {
+                Some(contributor) if key == end => self.last = Some((key, contributor)),
+                Some(contributor) => self.place(contributor),
+                None => {}
+            }
+        }
     }
 
-    fn batch(self) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let rows: Vec<Contributor> = self.0.into_iter().map(|Reverse(row)| row).collect();
+    /// The fewest events of anybody who may be among the contributors.
+    fn least(&self) -> i64 {
+        match self.best.peek() {
+            Some(Reverse(least)) if self.best.len() == CONTRIBUTORS => least.events,
+            _ => {
+                let mut events: Vec<i64> = self.events.values().copied().collect();
+                match events.len().checked_sub(CONTRIBUTORS) {
+                    Some(place) => *events.select_nth_unstable(place).1,
+                    None => i64::MIN,
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, contributor: Contributor) {
+        self.best.push(Reverse(contributor));
+        if self.best.len() > CONTRIBUTORS {
+            self.best.pop();
+        }
+    }
+
+    fn batch(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+        if let Some((_, last)) = self.last.take() {
+            self.place(last);
+        }
+        let rows: Vec<Contributor> = self.best.into_iter().map(|Reverse(row)| row).collect();
         let texts: StringViewArray = rows.iter().map(|row| row.user.as_deref()).collect();
         let bots: BooleanArray = rows.iter().map(|row| row.is_bot).collect();
         let sums: Decimal128Array = rows.iter().map(|row| row.bytes_sum).collect();
@@ -129,32 +192,34 @@ impl Most {
 #[derive(Default)]
 struct Servers {
     counts: BTreeMap<[Option<String>; 3], i64>,
-    /// A row of the server that the last rows were of, and its users so far, who are not among the others yet.
-    last: Option<(Row<ServerUserRows>, i64)>,
+    /// The users of a round.
+    seen: ByKey<()>,
+    /// The key that the last round ended with.
+    last: Option<u128>,
 }
 
 impl Servers {
-    /// Takes in the rows of one server and user.
-    fn add(&mut self, rows: &[Row<ServerUserRows>]) {
-        let Some(first) = rows.first() else { return };
-        match &mut self.last {
-            Some((row, users)) if first.rows.same_server(first.at, &row.rows, row.at) => *users += 1,
-            _ => {
-                self.count();
-                self.last = Some((first.clone(), 1));
+    /// Takes in the rows of a round.
+    fn add(&mut self, parts: &[Part<'_, ServerUserRows>], end: u128) {
+        self.seen.clear();
+        self.seen.extend(self.last.map(|key| (key, ())));
+        for part in parts {
+            for rows in part.rows.servers(part.range()) {
+                let server = rows.start;
+                let users = part
+                    .keys_of(rows)
+                    .filter(|key| self.seen.insert(*key, ()).is_none())
+                    .count();
+                if users > 0 {
+                    let server = part.rows.server(server).map(|text| text.map(str::to_owned));
+                    *self.counts.entry(server).or_default() += i64::try_from(users).unwrap_or_default();
+                }
             }
         }
+        self.last = Some(end);
     }
 
-    fn count(&mut self) {
-        if let Some((row, users)) = self.last.take() {
-            let server = row.rows.server(row.at).map(|text| text.map(str::to_owned));
-            *self.counts.entry(server).or_default() += users;
-        }
-    }
-
-    fn batch(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
-        self.count();
+    fn batch(self) -> Result<RecordBatch, arrow::error::ArrowError> {
         let mut keys = [(); 3].map(|()| StringViewBuilder::new());
         for server in self.counts.keys() {
             for (column, text) in keys.iter_mut().zip(server) {
@@ -167,5 +232,116 @@ impl Servers {
         let mut columns: Vec<ArrayRef> = keys.map(|mut column| Arc::new(column.finish()) as ArrayRef).to_vec();
         columns.push(Arc::new(Int64Array::from_iter_values(self.counts.into_values())));
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::history::rollup::order::ordered;
+    use crate::history::rollup::piece::{Holder, PieceWriter};
+    use crate::history::scan::Codes;
+
+    /// A user, the number of the server, and events.
+    type Done = (u32, u8, i64);
+
+    /// So many rows that a piece has several rounds.
+    fn pieces() -> impl Strategy<Value = Vec<Vec<Done>>> {
+        let done = (0..20_000_u32, 0..3_u8, 0..4_i64);
+        prop::collection::vec(prop::collection::vec(done, 0..9000), 0..4)
+    }
+
+    async fn piece(grain: Grain, done: &[Done]) -> ScanFile {
+        let texts = |text: &dyn Fn(&Done) -> String| {
+            let texts = StringViewArray::from_iter_values(done.iter().map(text));
+            (Arc::new(texts) as ArrayRef, true)
+        };
+        let numbers = |number: &dyn Fn(&Done) -> i64| {
+            let numbers = Int64Array::from_iter_values(done.iter().map(number));
+            (Arc::new(numbers) as ArrayRef, true)
+        };
+        let columns = [
+            ("day_bucket", numbers(&|_| 0)),
+            ("user", texts(&|done| format!("the user with number {}", done.0))),
+            (
+                "is_bot",
+                (Arc::new(BooleanArray::new_null(done.len())) as ArrayRef, true),
+            ),
+            ("server_name", texts(&|done| done.1.to_string())),
+            ("language", texts(&|_| "a language".to_owned())),
+            ("project", texts(&|_| String::new())),
+            ("events", numbers(&|done| done.2)),
+            ("bytes_sum", numbers(&|done| done.2 * 3)),
+            ("new_pages", numbers(&|_| 1)),
+        ];
+        let columns = columns.map(|(name, (column, nullable))| (name, column, nullable));
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        let codes = Codes::default();
+        let rows = ordered(grain, &codes.encoded(&batch).unwrap(), &codes).unwrap();
+        let mut writer = PieceWriter::new(grain).unwrap();
+        writer.write(&rows).unwrap();
+        writer.finish(&Holder::default(), "a").await.unwrap().scan()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn contributors_are_those_with_the_most_events(pieces in pieces()) {
+            let mut sums: BTreeMap<String, (i64, i64, i64)> = BTreeMap::new();
+            for (user, _, events) in pieces.iter().flatten() {
+                let sum = sums.entry(format!("the user with number {user}")).or_default();
+                *sum = (sum.0 + events, sum.1 + events * 3, sum.2 + 1);
+            }
+            let mut expected: Vec<_> = sums.into_iter().collect();
+            expected.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
+            expected.truncate(CONTRIBUTORS);
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let rows = runtime.block_on(async {
+                let mut files = Vec::new();
+                for done in &pieces {
+                    files.push(piece(Grain::Users, done).await);
+                }
+                contributors(files).await.unwrap()
+            });
+            let number = |name: &str, row: usize| {
+                rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row)
+            };
+            let users = rows.column_by_name("user").unwrap().as_string_view();
+            let bytes = rows.column_by_name("bytes_sum").unwrap().as_primitive::<arrow::datatypes::Decimal128Type>();
+            let mut found: Vec<_> = (0..rows.num_rows())
+                .map(|row| {
+                    let bytes = i64::try_from(bytes.value(row)).unwrap();
+                    (users.value(row).to_owned(), (number("events", row), bytes, number("new_pages", row)))
+                })
+                .collect();
+            found.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn each_user_of_a_server_counts_once(pieces in pieces()) {
+            let mut users: BTreeMap<String, std::collections::BTreeSet<u32>> = BTreeMap::new();
+            for (user, server, _) in pieces.iter().flatten() {
+                users.entry(server.to_string()).or_default().insert(*user);
+            }
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let rows = runtime.block_on(async {
+                let mut files = Vec::new();
+                for done in &pieces {
+                    files.push(piece(Grain::ServerUsers, done).await);
+                }
+                server_unique_users(files).await.unwrap()
+            });
+            let servers = rows.column_by_name("server_name").unwrap().as_string_view();
+            let counts = rows.column_by_name("unique_users").unwrap().as_primitive::<Int64Type>();
+            let found: Vec<_> = servers.iter().flatten().map(str::to_owned).zip(counts.values().iter().copied()).collect();
+            let expected: Vec<_> = users.into_iter().map(|(server, users)| (server, users.len() as i64)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, LargeStringDictionaryBuilder, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringDictionaryBuilder, StringViewArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
@@ -50,7 +50,7 @@ impl Codes {
     ///
     /// # Errors
     /// Where a column has more different texts than there are numbers.
-    pub(super) fn encoded(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    pub(in crate::history) fn encoded(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let schema = batch.schema();
         let columns = schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, column)| match column.data_type() {
@@ -81,6 +81,18 @@ impl Codes {
         let (fields, columns): (Vec<_>, Vec<_>) = columns.collect::<Result<Vec<_>, ArrowError>>()?.into_iter().unzip();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+    }
+
+    /// The texts of a column in the order of their numbers.
+    ///
+    /// # Errors
+    /// Arrow's, where they cannot be put into one array.
+    pub(in crate::history) fn texts(&self, name: &str) -> Result<StringViewArray, ArrowError> {
+        let mut known = self.lock();
+        match known.iter_mut().find(|known| known.name == name) {
+            Some(known) => Ok(known.texts()?.as_string_view().clone()),
+            None => Ok(StringViewArray::new_null(0)),
+        }
     }
 
     fn numbers(&self, name: &str, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
@@ -128,15 +140,16 @@ impl Column {
         Ok(Arc::new(numbers?))
     }
 
+    fn texts(&mut self) -> Result<ArrayRef, ArrowError> {
+        if let Some(texts) = &self.texts {
+            return Ok(Arc::clone(texts));
+        }
+        let texts = cast(self.known.finish().values(), &DataType::Utf8View)?;
+        Ok(self.texts.insert(texts).clone())
+    }
+
     fn texts_of(&mut self, numbers: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let texts = match &self.texts {
-            Some(texts) => Arc::clone(texts),
-            None => {
-                let texts = cast(self.known.finish().values(), &DataType::Utf8View)?;
-                self.texts.insert(texts).clone()
-            }
-        };
-        take(&texts, numbers.as_primitive::<UInt32Type>(), None)
+        take(&self.texts()?, numbers.as_primitive::<UInt32Type>(), None)
     }
 }
 

@@ -27,7 +27,6 @@ use crate::history::read_fault::FileFault;
 
 /// Files up to this size are fetched whole, by one request.
 const WHOLE: u64 = 4 * 1024 * 1024;
-const BATCH_ROWS: usize = 8192;
 
 /// A file, ready to be decoded.
 #[derive(Debug, Clone)]
@@ -74,11 +73,12 @@ async fn bytes_of(file: &ScanFile) -> Result<Fetched, FileFault> {
     }
 }
 
-/// The wanted rows of a file, under these columns.
+/// The wanted rows of a file, under these columns, so many at a time.
 pub(super) async fn rows(
     columns: SchemaRef,
     file: &ScanFile,
     fetched: Fetched,
+    batch_rows: usize,
 ) -> Result<BoxStream<'static, Result<RecordBatch, FileFault>>, FileFault> {
     let name = file.name.clone();
     let fault = move |error: ParquetError| FileFault::of_parquet(&name, &error);
@@ -91,7 +91,7 @@ pub(super) async fn rows(
         Fetched::Whole(bytes) => {
             let metadata = ArrowReaderMetadata::load(&bytes, options()).and_then(viewed);
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata.map_err(&fault)?);
-            let reader = narrowed(builder, &wanted, file.prune)
+            let reader = narrowed(builder, &wanted, file.prune, batch_rows)
                 .map_err(&fault)?
                 .build()
                 .map_err(&fault)?;
@@ -103,7 +103,7 @@ pub(super) async fn rows(
                 .await
                 .and_then(viewed);
             let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata.map_err(&fault)?);
-            let reader = narrowed(builder, &wanted, file.prune)
+            let reader = narrowed(builder, &wanted, file.prune, batch_rows)
                 .map_err(&fault)?
                 .build()
                 .map_err(&fault)?;
@@ -142,12 +142,13 @@ fn narrowed<T>(
     builder: ArrowReaderBuilder<T>,
     wanted: &[String],
     prune: Option<(i64, i64)>,
+    batch_rows: usize,
 ) -> parquet::errors::Result<ArrowReaderBuilder<T>> {
     let fields = builder.schema().fields();
     let indices = (0..fields.len()).filter(|index| wanted.contains(fields[*index].name()));
     let mask = ProjectionMask::roots(builder.parquet_schema(), indices);
     let groups = prune.map(|range| groups_with(&builder, range)).transpose()?.flatten();
-    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let builder = builder.with_projection(mask).with_batch_size(batch_rows);
     Ok(match groups {
         Some(groups) => builder.with_row_groups(groups),
         None => builder,

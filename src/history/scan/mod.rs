@@ -35,6 +35,8 @@ use crate::lake::{DataFile, Lake};
 
 /// Files that are fetched ahead of the one being decoded.
 const FETCHED_AHEAD: usize = 4;
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 8192;
 
 /// Where a file's bytes are.
 #[derive(Debug, Clone)]
@@ -185,13 +187,14 @@ pub(super) async fn read(columns: &SchemaRef, files: Vec<ScanFile>) -> datafusio
     Ok(arrow::compute::concat_batches(columns, &batches)?)
 }
 
-/// The rows of one file with these columns, batch by batch.
+/// The rows of one file with these columns, so many at a time.
 pub(super) async fn rows_of(
     columns: SchemaRef,
     file: ScanFile,
+    batch_rows: usize,
 ) -> Result<BoxStream<'static, Result<RecordBatch, FileFault>>, FileFault> {
     let (file, fetched) = decode::fetch(file).await;
-    decode::rows(columns, &file, fetched?).await
+    decode::rows(columns, &file, fetched?, batch_rows).await
 }
 
 #[derive(Debug)]
@@ -245,18 +248,21 @@ async fn rows_of_file(
     left_out: LeftOut,
 ) -> Result<BoxStream<'static, Result<RecordBatch, FileFault>>, FileFault> {
     if !file.optional {
-        return decode::rows(columns, &file, fetched?).await;
+        return decode::rows(columns, &file, fetched?, BATCH_ROWS).await;
     }
     let whole = async {
         let fetched = fetched?;
         if fetched.is_whole() {
-            let batches: Vec<_> = decode::rows(columns, &file, fetched).await?.try_collect().await?;
+            let batches: Vec<_> = decode::rows(columns, &file, fetched, BATCH_ROWS)
+                .await?
+                .try_collect()
+                .await?;
             return Ok(stream::iter(batches.into_iter().map(Ok)).boxed());
         }
         // Too large to be held: read once to see that it can be, and once more for its rows.
-        let mut looked = decode::rows(Arc::clone(&columns), &file, fetched.clone()).await?;
+        let mut looked = decode::rows(Arc::clone(&columns), &file, fetched.clone(), BATCH_ROWS).await?;
         while looked.try_next().await?.is_some() {}
-        decode::rows(columns, &file, fetched).await
+        decode::rows(columns, &file, fetched, BATCH_ROWS).await
     };
     match whole.await {
         Err(fault) if !fault.store_failed => {

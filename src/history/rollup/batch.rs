@@ -1,17 +1,17 @@
-//! Events into partials: a batch of files summed up by `views/rollup.sql`, and the coarser grains of that.
+//! Events into partials: a batch of files summed up, as many partials as that takes.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionContext;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::grain::{Grain, ROLLUP_SQL};
-use super::piece::{self, Holder, Piece, PieceWriter, ROWS};
+use super::grain::Grain;
+use super::piece::{self, Holder, Piece, ROWS};
+use super::sums::Sums;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
@@ -86,90 +86,95 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
 }
 
 async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
-    let fault = |error| query_fault("the rollup of the events", &error);
-    let (ctx, codes) = (workshop.engine.session(), Codes::default());
-    scan::register_coded(
-        &ctx,
-        "events",
-        &event_columns(),
-        batch.files,
-        &workshop.left_out,
-        &codes,
-    )
-    .map_err(fault)?;
-    let second = |second: i64| ScalarValue::Int64(Some(second));
-    let edges = vec![("first", second(batch.first)), ("last", second(batch.last))];
-    let frame = ctx
-        .sql(ROLLUP_SQL)
-        .await
-        .and_then(|frame| frame.with_param_values(edges));
-    let mut rows = frame.map_err(fault)?.execute_stream().await.map_err(fault)?;
-    let (mut partials, mut chunk, mut chunk_rows) = (Vec::new(), Vec::new(), 0);
-    while let Some(batch) = rows.try_next().await.map_err(fault)? {
-        chunk_rows += batch.num_rows();
-        chunk.push(batch);
-        if chunk_rows >= ROWS {
-            partials.push(partial_of(workshop, std::mem::take(&mut chunk), &codes).await?);
-            chunk_rows = 0;
-        }
-    }
-    if chunk_rows > 0 {
-        partials.push(partial_of(workshop, chunk, &codes).await?);
+    let seconds = (batch.first, batch.last);
+    let mut events = scan::rows(event_columns(), batch.files, workshop.left_out.clone());
+    let mut partials = Vec::new();
+    while let Some((sums, codes)) = next_sums("the rollup of the events", &mut events, ROWS, |sums, events| {
+        sums.add_events(events, seconds)
+    })
+    .await?
+    {
+        partials.push(partial_of(workshop, &sums, &codes).await?);
     }
     Ok(partials)
 }
 
-/// Rows of the finest grain, coded, as a partial.
-pub(super) async fn partial_of(
+/// What rows of the finest grain add up to, those of all pieces together.
+pub(super) async fn sum_up_rows(
     workshop: &Workshop,
-    rows: Vec<RecordBatch>,
-    codes: &Codes,
-) -> Result<Partial, HistoryError> {
+    what: &'static str,
+    columns: SchemaRef,
+    pieces: Vec<ScanFile>,
+) -> Result<(Sums, Codes), HistoryError> {
+    let mut rows = scan::rows(to_code(&columns), pieces, workshop.left_out.clone());
+    let sums = next_sums(what, &mut rows, usize::MAX, Sums::add_rows).await?;
+    Ok(sums.unwrap_or_default())
+}
+
+/// Adds up rows until there are `most` sums of the finest grain, or a few more; none where no row is left.
+pub(super) async fn next_sums(
+    what: &'static str,
+    rows: &mut BoxStream<'static, datafusion::error::Result<RecordBatch>>,
+    most: usize,
+    add: impl Fn(&mut Sums, &RecordBatch) -> Result<(), ArrowError>,
+) -> Result<Option<(Sums, Codes)>, HistoryError> {
+    let fault = |error| query_fault(what, &error);
+    let (mut sums, codes) = (Sums::default(), Codes::default());
+    while sums.len() < most
+        && let Some(rows) = rows.try_next().await.map_err(fault)?
+    {
+        let added = codes.encoded(&rows).and_then(|rows| add(&mut sums, &rows));
+        added.map_err(|error| fault(error.into()))?;
+    }
+    Ok((sums.len() > 0).then_some((sums, codes)))
+}
+
+/// Sums as a partial.
+pub(super) async fn partial_of(workshop: &Workshop, sums: &Sums, codes: &Codes) -> Result<Partial, HistoryError> {
     let name = uuid::Uuid::new_v4().to_string();
-    let mut detail = PieceWriter::new(Grain::Detail)?;
-    for batch in &rows {
-        let batch = codes.decoded(batch);
-        detail.write(&batch.map_err(|error| query_fault(Grain::Detail.name(), &error.into()))?)?;
+    let mut pieces = Vec::new();
+    for grain in Grain::OF_PARTIALS {
+        pieces.push(piece_of(workshop, grain, &name, sums, codes).await?);
     }
-    let mut pieces = vec![detail.finish(&workshop.holder, &name).await?];
-    let ctx = workshop.engine.session();
-    let schema = rows
-        .first()
-        .map_or_else(|| Grain::Detail.columns(), RecordBatch::schema);
-    let table = MemTable::try_new(schema, vec![rows]).and_then(|table| ctx.register_table("rollup", Arc::new(table)));
-    table.map_err(|error| query_fault("the rollup of the events", &error))?;
-    for grain in [Grain::Users, Grain::ServerUsers, Grain::Places] {
-        pieces.extend(pieces_of(workshop, &ctx, grain, &name, codes).await?);
-    }
-    let hours = hours_of(&ctx).await?;
+    let hours = hours_of(sums)?;
     Ok(Partial { pieces, hours })
 }
 
-/// A coarser grain of what is registered as `rollup`, coded.
-pub(super) async fn pieces_of(
+/// A grain of sums, as a piece of a partial.
+pub(super) async fn piece_of(
     workshop: &Workshop,
-    ctx: &SessionContext,
     grain: Grain,
     partial: &str,
+    sums: &Sums,
     codes: &Codes,
-) -> Result<Vec<Piece>, HistoryError> {
-    let fault = |error| query_fault(grain.name(), &error);
-    let frame = ctx.sql(grain.sql()).await.map_err(fault)?;
-    let rows = frame.execute_stream().await.map_err(fault)?;
-    piece::encode(&workshop.holder, grain, partial, rows, codes).await
+) -> Result<Piece, HistoryError> {
+    let rows = match grain {
+        Grain::Detail => sums.detail(),
+        Grain::Users => sums.users(),
+        Grain::ServerUsers => sums.server_users(),
+        Grain::Places => sums.places(),
+        Grain::Hours => sums.of_hours(),
+    };
+    let rows = rows.map_err(|error| query_fault(grain.name(), &error.into()))?;
+    piece::encode(&workshop.holder, grain, partial, &rows, codes).await
 }
 
-/// The hours of what is registered as `rollup`.
-pub(super) async fn hours_of(ctx: &SessionContext) -> Result<RecordBatch, HistoryError> {
-    let fault = |error| query_fault(Grain::Hours.name(), &error);
-    let frame = ctx.sql(Grain::Hours.sql()).await.map_err(fault)?;
-    let batches = frame.collect().await.map_err(fault)?;
-    let columns = Grain::Hours.columns();
-    let conformed: Result<Vec<_>, _> = batches
-        .iter()
-        .map(|batch| piece::conformed(Grain::Hours, batch))
-        .collect();
-    arrow::compute::concat_batches(&columns, &conformed?).map_err(|error| fault(error.into()))
+/// The hours of sums, as far as these go.
+pub(super) fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
+    let hours = sums.of_hours();
+    piece::conformed(
+        Grain::Hours,
+        &hours.map_err(|error| query_fault(Grain::Hours.name(), &error.into()))?,
+    )
+}
+
+/// Columns of the finest grain as they are read to be coded.
+pub(super) fn to_code(columns: &SchemaRef) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| match field.name().as_str() {
+        "server_name" | "language" | "project" => Field::new(field.name(), Codes::few_texts(), true),
+        _ => field.as_ref().clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The columns of an event that the tables are made of, under the types of the contract whatever a file holds.
@@ -178,11 +183,11 @@ fn event_columns() -> SchemaRef {
     Arc::new(Schema::new(vec![
         field("timestamp", &DataType::Int64),
         field("user", &DataType::Utf8View),
-        field("server_name", &DataType::Utf8View),
+        field("server_name", &Codes::few_texts()),
         field("bytes_changed", &DataType::Int64),
         field("is_bot", &DataType::Boolean),
         field("is_new_page", &DataType::Boolean),
-        field("language", &DataType::Utf8View),
-        field("project", &DataType::Utf8View),
+        field("language", &Codes::few_texts()),
+        field("project", &Codes::few_texts()),
     ]))
 }

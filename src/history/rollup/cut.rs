@@ -4,7 +4,7 @@ pub(super) const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
 /// Seconds from the first to the last, both included.
-pub(super) type Seconds = (i64, i64);
+pub(in crate::history) type Seconds = (i64, i64);
 
 /// A window, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -58,6 +58,9 @@ impl Grain {
         Grain::Hours,
     ];
 
+    /// Those that every partial has as a piece of its own.
+    pub(super) const OF_PARTIALS: [Grain; 4] = [Grain::Detail, Grain::Users, Grain::ServerUsers, Grain::Places];
+
     /// Its name in the table that the lake keeps, and in SQL.
     pub(in crate::history) fn name(self) -> &'static str {
         match self {
@@ -74,7 +77,8 @@ impl Grain {
         Grain::ALL.into_iter().find(|grain| grain.name() == name)
     }
 
-    /// The SQL that makes it of the finest grain, registered as `rollup`.
+    /// The SQL that defines it, over the finest grain, registered as `rollup`.
+    #[cfg(test)]
     pub(in crate::history) fn sql(self) -> &'static str {
         match self {
             Grain::Detail => MERGED_SQL,
@@ -140,24 +144,9 @@ impl Grain {
         Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
     }
 
-    /// Those of the finest grain's columns that its SQL reads.
-    pub(super) fn reads(self) -> SchemaRef {
-        match self {
-            Grain::Detail => Grain::Detail.columns(),
-            Grain::Users => columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "new_pages"]),
-            Grain::ServerUsers => columns(&["hour_bucket", "user", "server_name", "language", "project"]),
-            Grain::Places => columns(&[
-                "hour_bucket",
-                "is_bot",
-                "server_name",
-                "language",
-                "project",
-                "events",
-                "bytes_sum",
-                "new_pages",
-            ]),
-            Grain::Hours => columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "bytes_known"]),
-        }
+    /// Those of the finest grain's columns that the hours are made of.
+    pub(super) fn columns_of_hours() -> SchemaRef {
+        columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "bytes_known"])
     }
 }
 

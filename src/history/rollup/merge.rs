@@ -1,13 +1,9 @@
 //! Small partials into larger ones, so that their number does not grow with the number of runs.
 
-use datafusion::prelude::SessionContext;
-
-use super::batch::{Partial, Workshop, partial_of, spawned};
+use super::batch::{Partial, Workshop, partial_of, spawned, sum_up_rows};
 use super::grain::Grain;
 use super::piece::Piece;
 use crate::history::HistoryError;
-use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, Codes};
 
 /// A partial of fewer rows is small.
 const SMALL: u64 = 200_000;
@@ -46,14 +42,9 @@ pub(super) fn groups(pieces: &[Piece]) -> Vec<Vec<Piece>> {
 pub(super) async fn merged(workshop: &Workshop, group: Vec<Piece>) -> Result<Partial, HistoryError> {
     let workshop = workshop.clone();
     spawned("the merged rollup", async move {
-        let fault = |error| query_fault("the merged rollup", &error);
-        let (ctx, codes): (SessionContext, _) = (workshop.engine.session(), Codes::default());
         let files = group.iter().map(Piece::scan).collect();
-        let columns = Grain::Detail.reads();
-        scan::register_coded(&ctx, "rollup", &columns, files, &workshop.left_out, &codes).map_err(fault)?;
-        let frame = ctx.sql(Grain::Detail.sql()).await.map_err(fault)?;
-        let rows = frame.collect().await.map_err(fault)?;
-        partial_of(&workshop, rows, &codes).await
+        let (sums, codes) = sum_up_rows(&workshop, "the merged rollup", Grain::Detail.columns(), files).await?;
+        partial_of(&workshop, &sums, &codes).await
     })
     .await
 }

@@ -19,6 +19,7 @@ mod piece;
 mod plan;
 mod refresh;
 mod relations;
+mod sums;
 mod union;
 mod window;
 
@@ -33,5 +34,7 @@ pub(super) use relations::Relations;
 pub(super) use grain::{Grain, ROLLUP_SQL};
 #[cfg(test)]
 pub(super) use kept::MARK;
+#[cfg(test)]
+pub(super) use sums::Sums;
 #[cfg(test)]
 pub(super) use window::SERVER_UNIQUE_USERS_SQL;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray};
-use arrow::compute::{cast, concat_batches, max, min};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::compute::{cast, max, min};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use datafusion::execution::SendableRecordBatchStream;
-use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding};
@@ -17,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::grain::{Grain, KEY_HIGH, KEY_LOW};
+use super::grain::{Grain, KEY_LOW};
 use super::order::ordered;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -28,6 +27,9 @@ use crate::lake::datafile::writer_properties;
 /// Encoded pieces that a run holds in memory; the others wait in temporary files.
 const MOST_HELD: usize = 48 * 1024 * 1024;
 const MICROS: i64 = 1_000_000;
+
+/// Rows whose texts are put in the place of their numbers at a time.
+const DECODED: usize = 64 * 1024;
 
 /// Rows of a piece, about; some hundred bytes each, and each core works on one.
 pub(super) const ROWS: usize = 400_000;
@@ -116,45 +118,20 @@ impl Holder {
     }
 }
 
-/// Encodes a query's rows, whose texts are coded, as pieces of a partial; of no rows as an empty one.
+/// Encodes coded rows as a piece of a partial; none as an empty one.
 pub(super) async fn encode(
     holder: &Holder,
     grain: Grain,
     partial: &str,
-    mut rows: SendableRecordBatchStream,
-    codes: &Codes,
-) -> Result<Vec<Piece>, HistoryError> {
-    let fault = |error| query_fault(grain.name(), &error);
-    let (mut pieces, mut batches, mut held) = (Vec::new(), Vec::new(), 0);
-    while let Some(batch) = rows.try_next().await.map_err(fault)? {
-        held += batch.num_rows();
-        batches.push(batch);
-        if held >= ROWS {
-            pieces.push(encode_one(holder, grain, partial, &batches, codes).await?);
-            batches.clear();
-            held = 0;
-        }
-    }
-    if held > 0 || pieces.is_empty() {
-        pieces.push(encode_one(holder, grain, partial, &batches, codes).await?);
-    }
-    for (number, piece) in pieces.iter_mut().enumerate().skip(1) {
-        piece.path = format!("grain={}/{partial}-{number}.parquet", grain.name());
-    }
-    Ok(pieces)
-}
-
-async fn encode_one(
-    holder: &Holder,
-    grain: Grain,
-    partial: &str,
-    batches: &[RecordBatch],
+    rows: &RecordBatch,
     codes: &Codes,
 ) -> Result<Piece, HistoryError> {
+    let fault = |error: ArrowError| query_fault(grain.name(), &error.into());
     let mut writer = PieceWriter::new(grain)?;
-    if let Some(first) = batches.first() {
-        let rows = concat_batches(first.schema_ref(), batches).and_then(|rows| ordered(grain, &rows, codes));
-        writer.write(&rows.map_err(|error| query_fault(grain.name(), &error.into()))?)?;
+    let rows = ordered(grain, rows, codes).map_err(fault)?;
+    for first in (0..rows.num_rows()).step_by(DECODED) {
+        let part = rows.slice(first, DECODED.min(rows.num_rows() - first));
+        writer.write(&codes.decoded(&part).map_err(fault)?)?;
     }
     writer.finish(holder, partial).await
 }
@@ -170,7 +147,7 @@ pub(super) struct PieceWriter {
 impl PieceWriter {
     pub(super) fn new(grain: Grain) -> Result<PieceWriter, HistoryError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties())
+            .with_properties(properties(grain))
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), grain.columns(), options);
         Ok(PieceWriter {
@@ -239,22 +216,31 @@ fn joined(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i6
     }
 }
 
-fn properties() -> WriterProperties {
-    // Nobody prunes by a column of the rollup; a dictionary of users would be thrown away half-way.
-    let plain = |properties: parquet::file::properties::WriterPropertiesBuilder, column: &str| {
-        properties.set_column_dictionary_enabled(ColumnPath::from(column), false)
-    };
+fn properties(grain: Grain) -> WriterProperties {
+    // Nobody prunes by a column of the rollup.
     let properties = writer_properties()
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(256 * 1024));
-    let properties = ["user", "bytes_sum"].into_iter().fold(properties, plain);
-    // Keys are as random as can be, but the first ascend.
-    let properties = [KEY_HIGH, KEY_LOW].into_iter().fold(properties, |properties, column| {
-        plain(properties, column).set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED)
+    let columns = grain.columns();
+    let encoded = columns.fields().iter().fold(properties, |properties, field| {
+        let column = ColumnPath::from(field.name().as_str());
+        match field.name().as_str() {
+            "server_name" | "language" | "project" => properties,
+            // A dictionary of these would be thrown away half-way.
+            "user" | "bytes_sum" => properties.set_column_dictionary_enabled(column, false),
+            // As random as can be, which nothing makes smaller.
+            KEY_LOW => properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_compression(column, Compression::UNCOMPRESSED),
+            // Numbers that are small, or close to the one before.
+            _ if !matches!(field.data_type(), DataType::Boolean) => properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+            _ => properties,
+        }
     });
-    properties
-        .set_column_encoding(ColumnPath::from(KEY_HIGH), Encoding::DELTA_BINARY_PACKED)
-        .build()
+    encoded.build()
 }
 
 fn unencoded(grain: Grain, error: ParquetError) -> HistoryError {

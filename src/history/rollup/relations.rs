@@ -8,17 +8,18 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join;
 
-use super::batch::{Batch, Partial, Workshop, pieces_of, spawned, sum_up_all};
+use super::batch::{Batch, Partial, Workshop, next_sums, piece_of, spawned, sum_up_all, to_code};
 use super::cut::{Cut, Seconds};
 use super::grain::Grain;
 use super::hours;
-use super::piece::Piece;
+use super::piece::{Piece, ROWS};
 use super::plan::{EVER, may_hold};
 use super::refresh::Request;
+use super::sums::Sums;
 use super::window;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, Codes, LeftOut, ScanFile};
+use crate::history::scan::{self, LeftOut, ScanFile};
 use crate::history::session::Engine;
 use crate::lake::{DataFile, Lake};
 
@@ -100,11 +101,11 @@ pub(super) async fn relations(
             .map(Piece::scan);
         whole.chain(cut).collect()
     };
-    let beside = cut.hours_beside_days();
     let mut users = of_grain(Grain::Users, &day_ranges);
-    users.extend(beside_days(workshop, Grain::Users, pieces, &beside).await?);
     let mut server_users = of_grain(Grain::ServerUsers, &day_ranges);
-    server_users.extend(beside_days(workshop, Grain::ServerUsers, pieces, &beside).await?);
+    let beside = beside_days(workshop, pieces, &cut.hours_beside_days()).await?;
+    users.extend(beside.users.iter().map(Piece::scan));
+    server_users.extend(beside.server_users.iter().map(Piece::scan));
     let (contributors, server_unique_users) =
         try_join(window::contributors(users), window::server_unique_users(server_users)).await?;
     Ok(Relations {
@@ -130,27 +131,31 @@ fn cut_batch(lake: &Lake, files: &[DataFile], seconds: Seconds, left_out: &HashS
     }
 }
 
-/// A day's grain of hours whose days are not wholly inside the window.
-async fn beside_days(
-    workshop: &Workshop,
-    grain: Grain,
-    pieces: &[Piece],
-    hours: &[Seconds],
-) -> Result<Vec<ScanFile>, HistoryError> {
+/// Pieces of the grains of days.
+#[derive(Default)]
+struct OfDays {
+    users: Vec<Piece>,
+    server_users: Vec<Piece>,
+}
+
+/// The grains of days for hours whose days are not wholly inside the window.
+async fn beside_days(workshop: &Workshop, pieces: &[Piece], hours: &[Seconds]) -> Result<OfDays, HistoryError> {
     let files: Vec<ScanFile> = pieces
         .iter()
         .filter(|piece| piece.grain == Grain::Detail && piece.overlaps(hours))
         .map(|piece| piece.scan_within(hours))
         .collect();
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
     let workshop = workshop.clone();
-    let pieces = spawned("the rollup", async move {
-        let (ctx, codes) = (workshop.engine.session(), Codes::default());
-        scan::register_coded(&ctx, "rollup", &grain.reads(), files, &workshop.left_out, &codes)
-            .map_err(|error| query_fault("the rollup", &error))?;
-        pieces_of(&workshop, &ctx, grain, &uuid::Uuid::new_v4().to_string(), &codes).await
-    });
-    Ok(pieces.await?.iter().map(Piece::scan).collect())
+    spawned("the rollup", async move {
+        let mut rows = scan::rows(to_code(&Grain::Detail.columns()), files, workshop.left_out.clone());
+        let mut of_days = OfDays::default();
+        while let Some((sums, codes)) = next_sums("the rollup", &mut rows, ROWS, Sums::add_rows).await? {
+            let name = uuid::Uuid::new_v4().to_string();
+            let piece = |grain| piece_of(&workshop, grain, &name, &sums, &codes);
+            of_days.users.push(piece(Grain::Users).await?);
+            of_days.server_users.push(piece(Grain::ServerUsers).await?);
+        }
+        Ok(of_days)
+    })
+    .await
 }

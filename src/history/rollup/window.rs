@@ -122,20 +122,27 @@ impl Most {
         }
         // Few users come so far that all that they have done is of interest.
         let least = self.least();
+        let full = self.best.len() == CONTRIBUTORS;
         let mut wanted: ByKey<Option<Contributor>> = (self.events.iter())
-            .filter(|(key, events)| **events >= least || **key == end)
+            .filter(|(key, events)| **events > least || !full && **events == least || **key == end)
             .map(|(key, _)| (*key, None))
             .collect();
+        // Of those who have as many as the last of them, there may be very many; their names decide.
+        let ties = full && self.events.values().any(|events| *events == least);
         if let Some((key, last)) = self.last.take()
-            && let Some(contributor) = wanted.get_mut(&key)
+            && (wanted.contains_key(&key) || ties && self.events.get(&key) == Some(&least))
         {
-            *contributor = Some(last);
+            wanted.insert(key, Some(last));
         }
         for part in parts {
             for (row, key) in part.keys() {
                 if let Some(contributor) = wanted.get_mut(&key) {
                     let contributor = contributor.get_or_insert_with(|| Contributor::named(part.rows, row));
                     contributor.add(part.rows, row);
+                } else if ties && self.events.get(&key) == Some(&least) && self.is_before_last(part.rows, row) {
+                    let mut contributor = Contributor::named(part.rows, row);
+                    contributor.add(part.rows, row);
+                    wanted.insert(key, Some(contributor));
                 }
             }
         }
@@ -160,6 +167,14 @@ impl Most {
                 }
             }
         }
+    }
+
+    /// Whether the user of a row would come before the last of the contributors, if they have equally many events.
+    fn is_before_last(&self, rows: &UserRows, row: usize) -> bool {
+        let user = (text(&rows.user, row), is_bot(&rows.is_bot, row));
+        self.best
+            .peek()
+            .is_none_or(|Reverse(last)| user < (last.user.as_deref(), last.is_bot))
     }
 
     fn place(&mut self, contributor: Contributor) {
@@ -242,8 +257,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::history::rollup::order::ordered;
-    use crate::history::rollup::piece::{Holder, PieceWriter};
+    use crate::history::rollup::piece::{Holder, encode};
     use crate::history::scan::Codes;
 
     /// A user, the number of the server, and events.
@@ -281,10 +295,11 @@ mod tests {
         let columns = columns.map(|(name, (column, nullable))| (name, column, nullable));
         let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
         let codes = Codes::default();
-        let rows = ordered(grain, &codes.encoded(&batch).unwrap(), &codes).unwrap();
-        let mut writer = PieceWriter::new(grain).unwrap();
-        writer.write(&rows).unwrap();
-        writer.finish(&Holder::default(), "a").await.unwrap().scan()
+        let rows = codes.encoded(&batch).unwrap();
+        encode(&Holder::default(), grain, "a", &rows, &codes)
+            .await
+            .unwrap()
+            .scan()
     }
 
     proptest! {

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, LargeStringDictionaryBuilder, StringViewArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, LargeStringDictionaryBuilder, StringViewArray, UInt32Array,
+};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
@@ -37,10 +39,15 @@ impl std::fmt::Debug for Codes {
 }
 
 impl Codes {
+    /// The type of a column of texts, few of which are different, that costs the least to be read and coded.
+    pub(in crate::history) fn few_texts() -> DataType {
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+    }
+
     /// Columns with numbers in the place of texts.
     pub(super) fn schema(columns: &SchemaRef) -> SchemaRef {
         let fields = columns.fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8View => Field::new(field.name(), DataType::UInt32, true),
+            DataType::Utf8View | DataType::Dictionary(..) => Field::new(field.name(), DataType::UInt32, true),
             _ => field.as_ref().clone(),
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -54,7 +61,7 @@ impl Codes {
         let schema = batch.schema();
         let columns = schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, column)| match column.data_type() {
-            DataType::Utf8View => self.numbers(field.name(), column),
+            DataType::Utf8View | DataType::Dictionary(..) => self.numbers(field.name(), column),
             _ => Ok(Arc::clone(column)),
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
@@ -106,7 +113,10 @@ impl Codes {
             });
             known.len() - 1
         });
-        known[place].numbers_of(column)
+        match column.as_dictionary_opt::<Int32Type>() {
+            Some(dictionary) => known[place].numbers_of_few(dictionary),
+            None => known[place].numbers_of(column),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Column>> {
@@ -115,6 +125,15 @@ impl Codes {
 }
 
 impl Column {
+    fn numbers_of_few(&mut self, dictionary: &DictionaryArray<Int32Type>) -> Result<ArrayRef, ArrowError> {
+        let texts = dictionary.values().as_string::<i32>();
+        let numbers = texts
+            .iter()
+            .map(|text| text.map(|text| self.known.append(text)).transpose());
+        let numbers: UInt32Array = numbers.collect::<Result<_, ArrowError>>()?;
+        take(&numbers, dictionary.keys(), None)
+    }
+
     fn numbers_of(&mut self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         let texts = column.as_string_view();
         // A long text's view says where it lies among those of this batch, where a file's dictionary has it once.
@@ -178,9 +197,34 @@ impl Hasher for Folded {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::array::{Int32Array, Int64Array, StringArray, StringViewArray};
 
     use super::*;
+
+    #[test]
+    fn texts_of_a_dictionary_have_the_same_numbers_as_others() {
+        let texts = ["b", "a", "a text that is too long to be held within a view"];
+        let keys = Int32Array::from(vec![Some(1), None, Some(0), Some(2), Some(1)]);
+        let dictionary = DictionaryArray::new(keys, Arc::new(StringArray::from(texts.to_vec())));
+        let plain: StringViewArray = [Some("a"), None, Some("b"), Some(texts[2]), Some("a")]
+            .into_iter()
+            .collect();
+        let batches = [Arc::new(dictionary) as ArrayRef, Arc::new(plain) as ArrayRef]
+            .map(|column| RecordBatch::try_from_iter_with_nullable([("project", column, true)]).unwrap());
+        for batches in [[&batches[0], &batches[1]], [&batches[1], &batches[0]]] {
+            let codes = Codes::default();
+            let coded = batches.map(|batch| codes.encoded(batch).unwrap());
+            assert_eq!(coded[0], coded[1]);
+            assert_eq!(codes.decoded(&coded[0]).unwrap(), batches_of_views(&batches));
+        }
+
+        fn batches_of_views(batches: &[&RecordBatch; 2]) -> RecordBatch {
+            let views = batches
+                .iter()
+                .find(|batch| batch.column(0).data_type() == &DataType::Utf8View);
+            (*views.unwrap()).clone()
+        }
+    }
 
     #[test]
     fn equal_texts_have_equal_numbers_and_come_back() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -83,6 +83,8 @@ pub(super) async fn rows(
     let name = file.name.clone();
     let fault = move |error: ParquetError| FileFault::of_parquet(&name, &error);
     let wanted = wanted_columns(&columns, file.keep.as_ref());
+    let asked = Arc::clone(&columns);
+    let viewed = move |metadata| viewed(metadata, &asked);
     let (name, keep) = (file.name.clone(), file.keep.clone());
     let finish = move |batch: RecordBatch| {
         finished(&batch, &columns, keep.as_ref()).map_err(|error| FileFault::of_content(&name, error.to_string()))
@@ -117,14 +119,18 @@ fn options() -> ArrowReaderOptions {
     ArrowReaderOptions::new().with_skip_arrow_metadata(true)
 }
 
-/// Strings as views, which the engine compares and groups faster.
-fn viewed(metadata: ArrowReaderMetadata) -> parquet::errors::Result<ArrowReaderMetadata> {
+/// Strings as views, which the engine compares and groups faster, or as a dictionary where that is asked for.
+fn viewed(metadata: ArrowReaderMetadata, columns: &SchemaRef) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let text = |name: &str| match columns.field_with_name(name).map(Field::data_type) {
+        Ok(dictionary @ DataType::Dictionary(..)) => dictionary.clone(),
+        _ => DataType::Utf8View,
+    };
     let fields: Vec<_> = metadata
         .schema()
         .fields()
         .iter()
         .map(|field| match field.data_type() {
-            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(text(field.name()))),
             _ => Arc::clone(field),
         })
         .collect();

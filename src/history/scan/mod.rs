@@ -140,41 +140,12 @@ pub(super) fn register(
     files: Vec<ScanFile>,
     left_out: &LeftOut,
 ) -> datafusion::error::Result<()> {
-    register_scan(ctx, name, columns, files, left_out, None)
-}
-
-/// The same, with numbers in the place of texts, by these codes.
-pub(super) fn register_coded(
-    ctx: &SessionContext,
-    name: &str,
-    columns: &SchemaRef,
-    files: Vec<ScanFile>,
-    left_out: &LeftOut,
-    codes: &Codes,
-) -> datafusion::error::Result<()> {
-    register_scan(ctx, name, columns, files, left_out, Some(codes.clone()))
-}
-
-fn register_scan(
-    ctx: &SessionContext,
-    name: &str,
-    columns: &SchemaRef,
-    files: Vec<ScanFile>,
-    left_out: &LeftOut,
-    codes: Option<Codes>,
-) -> datafusion::error::Result<()> {
-    let schema = match codes {
-        Some(_) => Codes::schema(columns),
-        None => Arc::clone(columns),
-    };
     let partition: Arc<dyn PartitionStream> = Arc::new(Scan {
         columns: Arc::clone(columns),
-        schema: Arc::clone(&schema),
         files,
         left_out: left_out.clone(),
-        codes,
     });
-    let table = StreamingTable::try_new(schema, vec![partition])?;
+    let table = StreamingTable::try_new(Arc::clone(columns), vec![partition])?;
     ctx.register_table(name, Arc::new(table))?;
     Ok(())
 }
@@ -200,30 +171,23 @@ pub(super) async fn rows_of(
 #[derive(Debug)]
 struct Scan {
     columns: SchemaRef,
-    /// The columns as they are given out.
-    schema: SchemaRef,
     files: Vec<ScanFile>,
     left_out: LeftOut,
-    codes: Option<Codes>,
 }
 
 impl PartitionStream for Scan {
     fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.columns
     }
 
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let codes = self.codes.clone();
         let rows = rows(Arc::clone(&self.columns), self.files.clone(), self.left_out.clone());
-        let rows = rows.map(move |batch| match &codes {
-            Some(codes) => Ok(codes.encoded(&batch?)?),
-            None => batch,
-        });
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.columns), rows))
     }
 }
 
-fn rows(
+/// The rows of files with these columns, whichever of them a file has, batch by batch.
+pub(super) fn rows(
     columns: SchemaRef,
     files: Vec<ScanFile>,
     left_out: LeftOut,

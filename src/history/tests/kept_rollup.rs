@@ -86,6 +86,33 @@ async fn kept_files(lake: &Lake) -> Vec<crate::lake::DataFile> {
 }
 
 #[tokio::test]
+async fn a_table_that_an_earlier_version_made_gets_the_columns_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, mut events) = lake_of(&folder);
+    grow(&lake, &mut events, ten(3)).await;
+    let earlier = Arc::new(Schema::new(vec![
+        Field::new("grain", DataType::Utf8, true),
+        Field::new("user", DataType::Utf8, true),
+        Field::new("of_old", DataType::Int64, true),
+    ]));
+    TableWriter::open_or_create(&lake, FOLDER, &earlier, &["grain"])
+        .await
+        .unwrap();
+    assert_eq!(
+        state(&run_over(&lake, &events, &two_days()).await).0,
+        RollupState::Rebuilt
+    );
+    let table = TableWriter::open(&lake, FOLDER).await.unwrap().unwrap();
+    for column in ["grain", "user", "of_old", "key_high", "key_low", "unique_users"] {
+        assert!(table.schema().field_with_name(column).is_ok(), "{column}");
+    }
+    assert_eq!(
+        state(&run_over(&lake, &events, &two_days()).await).0,
+        RollupState::Current
+    );
+}
+
+#[tokio::test]
 async fn a_run_sums_up_only_what_is_new_late_and_early_events_included() {
     let folder = tempfile::tempdir().unwrap();
     let (lake, mut all) = lake_of(&folder);

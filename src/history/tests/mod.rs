@@ -6,6 +6,7 @@ mod kept_rollup;
 mod news;
 mod publish_lake;
 mod reading;
+mod sums;
 mod views;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, Datelike, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
 use deltalake_core::kernel::Action;
 use proptest::prelude::*;
 
@@ -138,8 +140,8 @@ async fn raw_events(lake: &Lake) -> TableSnapshot {
         .unwrap()
 }
 
-/// The tables over events in memory, each grain of the rollup computed over all of them.
-async fn computed_within(events: &[Event], window: &Window) -> Result<Vec<TableRows>, HistoryError> {
+/// Each grain of the rollup, and what is computed of them for a window, by the SQL that defines it.
+async fn grains_by_sql(events: &[Event], window: &Window) -> SessionContext {
     let ctx = session().unwrap();
     let add = |name: &str, batches: Vec<RecordBatch>| {
         let table = MemTable::try_new(batches[0].schema(), vec![batches]).unwrap();
@@ -166,6 +168,12 @@ async fn computed_within(events: &[Event], window: &Window) -> Result<Vec<TableR
         let rows = frame.collect().await.unwrap();
         add(name, [vec![empty], rows].concat());
     }
+    ctx
+}
+
+/// The tables over events in memory.
+async fn computed_within(events: &[Event], window: &Window) -> Result<Vec<TableRows>, HistoryError> {
+    let ctx = grains_by_sql(events, window).await;
     let mut all = Vec::new();
     for table in &HISTORY_TABLES {
         all.push(compute(&ctx, table).await?);

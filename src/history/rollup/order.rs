@@ -316,7 +316,7 @@ mod tests {
         prop::collection::vec(([text(), text(), text(), text()], any::<Option<bool>>()), 1..60)
     }
 
-    /// As a query gives them, and their codes.
+    /// Coded rows with the columns of both grains, and their codes.
     fn coded(rows: &[Row]) -> (RecordBatch, Codes) {
         let names = [SERVER[0].0, SERVER[1].0, SERVER[2].0, USER.0];
         let texts = (0..4).map(|column| {

@@ -19,7 +19,6 @@ fn event(timestamp: i64, user: Option<&'static str>, is_bot: Option<bool>, bytes
 /// decide.
 #[tokio::test]
 async fn ties_at_the_end_of_the_contributors_are_decided_by_their_names() {
-    // As many as are counted by codes, and more.
     for all in [150, 300_usize] {
         let users: Vec<&'static str> = (0..all).map(|number| &*format!("User {number:03}").leak()).collect();
         for (few, many) in [(90, 20), (0, 1), (100, 2), (120, 3)] {

@@ -10,6 +10,7 @@ pub mod expectations;
 mod figures;
 mod interruption;
 pub mod lease;
+mod mixed;
 pub mod news;
 mod presence;
 pub mod publish;

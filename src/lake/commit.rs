@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use delta_kernel::Snapshot;
 use delta_kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use delta_kernel::schema::StructType;
@@ -234,6 +234,20 @@ impl TableWriter {
         Ok(outcome)
     }
 
+    /// The action that gives a table which an earlier version made the columns of `schema` that it lacks; none where it has
+    /// them all.
+    ///
+    /// # Errors
+    /// As [`TableWriter::schema_change`].
+    pub fn missing_columns(&self, schema: &SchemaRef) -> Result<Option<Action>, LakeError> {
+        let lacking = (schema.fields().iter()).filter(|field| self.schema.field_with_name(field.name()).is_err());
+        let all: Vec<_> = self.schema.fields().iter().chain(lacking).cloned().collect();
+        if all.len() == self.schema.fields().len() {
+            return Ok(None);
+        }
+        self.schema_change(&Arc::new(Schema::new(all))).map(Some)
+    }
+
     /// The action that gives the table new columns: those of `schema`, which holds all that the table has already.
     ///
     /// # Errors
@@ -420,7 +434,7 @@ fn kernel_schema(place: &str, schema: &SchemaRef) -> Result<StructType, LakeErro
 }
 
 fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError> {
-    let arrow: arrow::datatypes::Schema = schema.try_into_arrow().map_err(|error| LakeError::Table {
+    let arrow: Schema = schema.try_into_arrow().map_err(|error| LakeError::Table {
         place: place.to_owned(),
         reason: format!("its schema has a type that lakebed does not read: {error}"),
     })?;

@@ -117,7 +117,7 @@ impl<'a> RunsLog<'a> {
             properties: writer_properties().build(),
         };
         actions.push(Action::Add(datafile::write(self.lake, &folder(), file).await?));
-        actions.extend(self.migration()?);
+        actions.extend(self.writer.missing_columns(&schema())?);
         let marks = match report.signed_version() {
             Some(version) if report.outcome == Outcome::Published => vec![(mark_of(&report.lake_id), version)],
             _ => Vec::new(),
@@ -125,21 +125,6 @@ impl<'a> RunsLog<'a> {
         let outcome = self.writer.commit(actions, marks, write_operation(merge)).await?;
         self.snapshot = snapshot_of(self.lake, &self.writer).await?;
         Ok(outcome)
-    }
-
-    /// Gives a table that an earlier version made the columns that it lacks.
-    fn migration(&self) -> Result<Option<Action>, HistoryError> {
-        let there = self.writer.schema();
-        let lacking = schema();
-        let lacking = lacking
-            .fields()
-            .iter()
-            .filter(|field| there.field_with_name(field.name()).is_err());
-        let all: Vec<_> = there.fields().iter().chain(lacking).cloned().collect();
-        if all.len() == there.fields().len() {
-            return Ok(None);
-        }
-        Ok(Some(self.writer.schema_change(&Arc::new(Schema::new(all)))?))
     }
 
     async fn all_rows_and(&self, row: RecordBatch) -> Result<RecordBatch, HistoryError> {

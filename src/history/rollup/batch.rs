@@ -9,13 +9,16 @@ use datafusion::common::runtime::SpawnedTask;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::grain::Grain;
+use super::grain::{Grain, SERVER};
 use super::piece::{self, Holder, Piece, ROWS};
 use super::sums::Sums;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::{Engine, cores};
+
+/// Rows, batch by batch.
+type Rows = BoxStream<'static, datafusion::error::Result<RecordBatch>>;
 
 /// Files to be summed up at once.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
 
 async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
     let seconds = (batch.first, batch.last);
-    let mut events = scan::rows(event_columns(), batch.files, workshop.left_out.clone());
+    let mut events = rows_to_code(workshop, &event_columns(), batch.files);
     let mut partials = Vec::new();
     while let Some((sums, codes)) = next_sums("the rollup of the events", &mut events, ROWS, |sums, events| {
         sums.add_events(events, seconds)
@@ -106,7 +109,7 @@ pub(super) async fn sum_up_rows(
     columns: SchemaRef,
     pieces: Vec<ScanFile>,
 ) -> Result<(Sums, Codes), HistoryError> {
-    let mut rows = scan::rows(to_code(&columns), pieces, workshop.left_out.clone());
+    let mut rows = rows_to_code(workshop, &columns, pieces);
     let sums = next_sums(what, &mut rows, usize::MAX, Sums::add_rows).await?;
     Ok(sums.unwrap_or_default())
 }
@@ -114,7 +117,7 @@ pub(super) async fn sum_up_rows(
 /// Adds up rows until there are `most` sums of the finest grain, or a few more; none where no row is left.
 pub(super) async fn next_sums(
     what: &'static str,
-    rows: &mut BoxStream<'static, datafusion::error::Result<RecordBatch>>,
+    rows: &mut Rows,
     most: usize,
     add: impl Fn(&mut Sums, &RecordBatch) -> Result<(), ArrowError>,
 ) -> Result<Option<(Sums, Codes)>, HistoryError> {
@@ -148,33 +151,29 @@ pub(super) async fn piece_of(
     sums: &Sums,
     codes: &Codes,
 ) -> Result<Piece, HistoryError> {
-    let rows = match grain {
-        Grain::Detail => sums.detail(),
-        Grain::Users => sums.users(),
-        Grain::ServerUsers => sums.server_users(),
-        Grain::Places => sums.places(),
-        Grain::Hours => sums.of_hours(),
-    };
-    let rows = rows.map_err(|error| query_fault(grain.name(), &error.into()))?;
+    let rows = sums
+        .rows_of(grain)
+        .map_err(|error| query_fault(grain.name(), &error.into()))?;
     piece::encode(&workshop.holder, grain, partial, &rows, codes).await
 }
 
 /// The hours of sums, as far as these go.
 pub(super) fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
-    let hours = sums.of_hours();
+    let hours = sums.rows_of(Grain::Hours);
     piece::conformed(
         Grain::Hours,
         &hours.map_err(|error| query_fault(Grain::Hours.name(), &error.into()))?,
     )
 }
 
-/// Columns of the finest grain as they are read to be coded.
-pub(super) fn to_code(columns: &SchemaRef) -> SchemaRef {
+/// Rows of events or of the finest grain as they are read to be coded: servers come as dictionaries.
+pub(super) fn rows_to_code(workshop: &Workshop, columns: &SchemaRef, files: Vec<ScanFile>) -> Rows {
     let fields = columns.fields().iter().map(|field| match field.name().as_str() {
-        "server_name" | "language" | "project" => Field::new(field.name(), Codes::few_texts(), true),
+        name if SERVER.contains(&name) => Field::new(name, Codes::few_texts(), true),
         _ => field.as_ref().clone(),
     });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    let columns = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    scan::rows(columns, files, workshop.left_out.clone())
 }
 
 /// The columns of an event that the tables are made of, under the types of the contract whatever a file holds.
@@ -183,11 +182,11 @@ fn event_columns() -> SchemaRef {
     Arc::new(Schema::new(vec![
         field("timestamp", &DataType::Int64),
         field("user", &DataType::Utf8View),
-        field("server_name", &Codes::few_texts()),
+        field("server_name", &DataType::Utf8View),
         field("bytes_changed", &DataType::Int64),
         field("is_bot", &DataType::Boolean),
         field("is_new_page", &DataType::Boolean),
-        field("language", &Codes::few_texts()),
-        field("project", &Codes::few_texts()),
+        field("language", &DataType::Utf8View),
+        field("project", &DataType::Utf8View),
     ]))
 }

@@ -23,6 +23,9 @@ pub(in crate::history) enum Grain {
     Hours,
 }
 
+/// The columns that make a server.
+pub(super) const SERVER: [&str; 3] = ["server_name", "language", "project"];
+
 /// Sums up events.
 pub(in crate::history) const ROLLUP_SQL: &str = include_str!("../../../views/rollup.sql");
 /// Sums up rollups.

@@ -10,6 +10,7 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::batch::{Workshop, hours_of, spawned, sum_up_rows};
+use super::columns::numbers;
 use super::cut::Seconds;
 use super::grain::Grain;
 use super::piece::{Piece, micros};
@@ -112,10 +113,8 @@ async fn computed(workshop: &Workshop, hours: HashSet<i64>, pieces: &[Piece]) ->
 }
 
 fn events_of(hours: &RecordBatch) -> Vec<i64> {
-    let counts = hours
-        .column_by_name("events")
-        .and_then(|counts| counts.as_primitive_opt::<Int64Type>());
-    counts.map(|counts| counts.values().to_vec()).unwrap_or_default()
+    let events = numbers::<Int64Type>(hours, "events");
+    events.map(|events| events.values().to_vec()).unwrap_or_default()
 }
 
 fn starts(hours: &RecordBatch) -> Vec<i64> {

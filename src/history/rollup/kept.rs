@@ -5,9 +5,7 @@
 //! A commit goes exactly on top of the version that was read, or not at all.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, Schema};
 use chrono::{TimeDelta, Utc};
 use deltalake_core::kernel::{Action, Add, Remove};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -197,7 +195,7 @@ pub(super) async fn keep(
         .map(|(path, file)| removal(path, file));
     let mut actions: Vec<Action> = removals.collect();
     let replaces = !actions.is_empty();
-    actions.extend(new_columns(&table)?);
+    actions.extend(table.missing_columns(&table_columns())?);
     for piece in &new {
         actions.push(Action::Add(addition(lake, piece, covers)?));
     }
@@ -242,21 +240,6 @@ pub(super) async fn sweep(lake: &Lake) -> Result<(), LakeError> {
         }
     }
     Ok(())
-}
-
-/// What gives the table the columns that it lacks because an earlier version made it.
-fn new_columns(table: &TableWriter) -> Result<Option<Action>, LakeError> {
-    let known = table.schema();
-    let columns = table_columns();
-    let new = columns
-        .fields()
-        .iter()
-        .filter(|field| known.field_with_name(field.name()).is_err());
-    let all: Vec<FieldRef> = known.fields().iter().chain(new).cloned().collect();
-    let lacks = all.len() > known.fields().len();
-    lacks
-        .then(|| table.schema_change(&Arc::new(Schema::new(all))))
-        .transpose()
 }
 
 fn within(lake: &Lake, file: &DataFile) -> Option<String> {

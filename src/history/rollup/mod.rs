@@ -9,6 +9,7 @@
 //! ([`cut`]).
 
 mod batch;
+mod columns;
 mod cut;
 mod grain;
 mod hours;

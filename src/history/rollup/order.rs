@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt32Array,
+    Array, ArrayRef, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt32Array,
 };
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, SchemaRef, UInt32Type};
@@ -16,19 +16,18 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use twox_hash::XxHash64;
 
-use super::grain::{Grain, KEY_HIGH, KEY_LOW};
+use super::columns::{flags, numbers, texts};
+use super::grain::{Grain, KEY_HIGH, KEY_LOW, SERVER};
 use crate::history::scan::Codes;
 
 /// To be changed when the keys are: pieces that have others cannot be united with those that have these.
 pub(super) const VERSION: &str = "XXH64 under two seeds for each column";
 
-/// The columns that make a server, and what their hashes begin with.
-const SERVER: [(&str, u64); 3] = [
-    ("server_name", 0xa076_1d64_78bd_642f),
-    ("language", 0xe703_7ed1_a0b4_28db),
-    ("project", 0x8ebc_6af0_9c88_c6e3),
-];
-const USER: (&str, u64) = ("user", 0x5896_5cc7_5374_cc3f);
+/// What the hashes of the columns that make a server begin with,
+const SERVER_SEEDS: [u64; 3] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3];
+/// and those of users.
+const USER_SEED: u64 = 0x5896_5cc7_5374_cc3f;
+const USER: &str = "user";
 /// The bits of a key that tell the users of one server apart.
 const OF_USER: u128 = (1 << 96) - 1;
 
@@ -36,21 +35,23 @@ const OF_USER: u128 = (1 << 96) - 1;
 pub(super) fn ordered(grain: Grain, rows: &RecordBatch, codes: &Codes) -> Result<RecordBatch, ArrowError> {
     match grain {
         Grain::Users => {
-            let users = Hashes::of(rows, USER, codes)?;
-            let bots = typed(rows, "is_bot", |column| column.as_boolean_opt().cloned())?;
-            let keys = (0..rows.num_rows()).map(|row| user_key(users.at(row), is_bot(&bots, row)));
-            take_record_batch(rows, &Order::of(keys).rows())
+            let users = Hashes::of(rows, USER, USER_SEED, codes)?;
+            let bots = flags(rows, "is_bot")?;
+            let keys = (0..rows.num_rows()).map(|row| user_key(users.at(row), is_bot(bots, row)));
+            take_record_batch(rows, &Order::of(keys).rows)
         }
         Grain::ServerUsers => {
-            let [name, language, project] = SERVER.map(|column| Hashes::of(rows, column, codes));
-            let (name, language, project, users) = (name?, language?, project?, Hashes::of(rows, USER, codes)?);
+            let [name, language, project] =
+                [0, 1, 2].map(|column| Hashes::of(rows, SERVER[column], SERVER_SEEDS[column], codes));
+            let (name, language, project) = (name?, language?, project?);
+            let users = Hashes::of(rows, USER, USER_SEED, codes)?;
             let keys = (0..rows.num_rows()).map(|row| {
                 let server = server_hash([name.at(row), language.at(row), project.at(row)]);
                 server_user_key(server, users.at(row))
             });
             let order = Order::of(keys);
-            let rows = rows.project(&columns_but(rows, USER.0))?;
-            with_keys(&take_record_batch(&rows, &order.rows())?, order.keys())
+            let rows = rows.project(&columns_but(rows, USER))?;
+            with_keys(&take_record_batch(&rows, &order.rows)?, order.keys())
         }
         Grain::Detail | Grain::Places | Grain::Hours => Ok(rows.clone()),
     }
@@ -83,21 +84,19 @@ impl Rows for UserRows {
     }
 
     fn of(batch: &RecordBatch) -> Result<UserRows, ArrowError> {
-        let numbers = |name: &str| typed(batch, name, |column| column.as_primitive_opt::<Int64Type>().cloned());
+        let counts = |name: &str| numbers::<Int64Type>(batch, name).cloned();
         Ok(UserRows {
-            user: texts(batch, USER.0)?,
-            is_bot: typed(batch, "is_bot", |column| column.as_boolean_opt().cloned())?,
-            events: numbers("events")?,
-            bytes_sum: typed(batch, "bytes_sum", |column| {
-                column.as_primitive_opt::<Decimal128Type>().cloned()
-            })?,
-            new_pages: numbers("new_pages")?,
+            user: texts(batch, USER)?.clone(),
+            is_bot: flags(batch, "is_bot")?.clone(),
+            events: counts("events")?,
+            bytes_sum: numbers::<Decimal128Type>(batch, "bytes_sum")?.clone(),
+            new_pages: counts("new_pages")?,
         })
     }
 
     fn keys(&self) -> Vec<u128> {
         (0..self.user.len())
-            .map(|row| user_key(hash(USER.1, text(&self.user, row)), is_bot(&self.is_bot, row)))
+            .map(|row| user_key(hash(USER_SEED, text(&self.user, row)), is_bot(&self.is_bot, row)))
             .collect()
     }
 }
@@ -117,27 +116,21 @@ impl Rows for ServerUserRows {
     }
 
     fn of(batch: &RecordBatch) -> Result<ServerUserRows, ArrowError> {
-        let [name, language, project] = SERVER.map(|(column, _)| texts(batch, column));
+        let [name, language, project] = SERVER.map(|column| texts(batch, column).cloned());
         let server = [name?, language?, project?];
         Ok(ServerUserRows {
             turns: turns(&server),
             server,
-            key_high: typed(batch, KEY_HIGH, |column| {
-                column.as_primitive_opt::<Int64Type>().cloned()
-            })?,
-            key_low: typed(batch, KEY_LOW, |column| column.as_primitive_opt::<Int32Type>().cloned())?,
+            key_high: numbers::<Int64Type>(batch, KEY_HIGH)?.clone(),
+            key_low: numbers::<Int32Type>(batch, KEY_LOW)?.clone(),
         })
     }
 
     fn keys(&self) -> Vec<u128> {
         let mut keys = Vec::with_capacity(self.key_high.len());
         for rows in self.servers(0..self.key_high.len()) {
-            let [name, language, project] = self.server(rows.start);
-            let server = server_hash([
-                hash(SERVER[0].1, name),
-                hash(SERVER[1].1, language),
-                hash(SERVER[2].1, project),
-            ]);
+            let texts = self.server(rows.start);
+            let server = server_hash([0, 1, 2].map(|column| hash(SERVER_SEEDS[column], texts[column])));
             let halves = self.key_high.values()[rows.clone()]
                 .iter()
                 .zip(&self.key_low.values()[rows]);
@@ -225,12 +218,10 @@ struct Hashes {
 }
 
 impl Hashes {
-    fn of(rows: &RecordBatch, (column, seed): (&str, u64), codes: &Codes) -> Result<Hashes, ArrowError> {
+    fn of(rows: &RecordBatch, column: &str, seed: u64, codes: &Codes) -> Result<Hashes, ArrowError> {
         let known = codes.texts(column)?;
         Ok(Hashes {
-            numbers: typed(rows, column, |numbers| {
-                numbers.as_primitive_opt::<UInt32Type>().cloned()
-            })?,
+            numbers: numbers::<UInt32Type>(rows, column)?.clone(),
             known: known.iter().map(|text| hash(seed, text)).collect(),
             null: hash(seed, None),
         })
@@ -247,7 +238,7 @@ impl Hashes {
 /// Keys, and the rows that have them as the keys ascend.
 struct Order {
     keys: Vec<u128>,
-    rows: Vec<u32>,
+    rows: UInt32Array,
 }
 
 impl Order {
@@ -265,12 +256,8 @@ impl Order {
         Order { keys, rows }
     }
 
-    fn rows(&self) -> UInt32Array {
-        UInt32Array::from(self.rows.clone())
-    }
-
     fn keys(&self) -> impl Iterator<Item = u128> + Clone {
-        self.rows.iter().map(|row| self.keys[*row as usize])
+        self.rows.values().iter().map(|row| self.keys[*row as usize])
     }
 }
 
@@ -291,15 +278,6 @@ fn columns_but(rows: &RecordBatch, name: &str) -> Vec<usize> {
         .collect()
 }
 
-fn texts(batch: &RecordBatch, name: &str) -> Result<StringViewArray, ArrowError> {
-    typed(batch, name, |column| column.as_string_view_opt().cloned())
-}
-
-fn typed<T>(batch: &RecordBatch, name: &str, column: impl Fn(&ArrayRef) -> Option<T>) -> Result<T, ArrowError> {
-    let found = batch.column_by_name(name).and_then(column);
-    found.ok_or_else(|| ArrowError::SchemaError(format!("there is no {name} of its type")))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -318,7 +296,7 @@ mod tests {
 
     /// Coded rows with the columns of both grains, and their codes.
     fn coded(rows: &[Row]) -> (RecordBatch, Codes) {
-        let names = [SERVER[0].0, SERVER[1].0, SERVER[2].0, USER.0];
+        let names = [SERVER[0], SERVER[1], SERVER[2], USER];
         let texts = (0..4).map(|column| {
             let texts: StringViewArray = rows.iter().map(|(texts, _)| texts[column].as_deref()).collect();
             (names[column], Arc::new(texts) as ArrayRef, true)

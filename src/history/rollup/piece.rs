@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::grain::{Grain, KEY_LOW};
+use super::grain::{Grain, KEY_LOW, SERVER};
 use super::order::ordered;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -225,7 +225,7 @@ fn properties(grain: Grain) -> WriterProperties {
     let encoded = columns.fields().iter().fold(properties, |properties, field| {
         let column = ColumnPath::from(field.name().as_str());
         match field.name().as_str() {
-            "server_name" | "language" | "project" => properties,
+            name if SERVER.contains(&name) => properties,
             // A dictionary of these would be thrown away half-way.
             "user" | "bytes_sum" => properties.set_column_dictionary_enabled(column, false),
             // As random as can be, which nothing makes smaller.

@@ -8,7 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join;
 
-use super::batch::{Batch, Partial, Workshop, next_sums, piece_of, spawned, sum_up_all, to_code};
+use super::batch::{Batch, Partial, Workshop, next_sums, piece_of, rows_to_code, spawned, sum_up_all};
 use super::cut::{Cut, Seconds};
 use super::grain::Grain;
 use super::hours;
@@ -147,7 +147,7 @@ async fn beside_days(workshop: &Workshop, pieces: &[Piece], hours: &[Seconds]) -
         .collect();
     let workshop = workshop.clone();
     spawned("the rollup", async move {
-        let mut rows = scan::rows(to_code(&Grain::Detail.columns()), files, workshop.left_out.clone());
+        let mut rows = rows_to_code(&workshop, &Grain::Detail.columns(), files);
         let mut of_days = OfDays::default();
         while let Some((sums, codes)) = next_sums("the rollup", &mut rows, ROWS, Sums::add_rows).await? {
             let name = uuid::Uuid::new_v4().to_string();

@@ -5,19 +5,22 @@
 //! events come as they mostly do, in the order of their time; the coarser grains are made of these tables.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, Decimal128Builder, Int64Array,
-    PrimitiveArray, TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, BooleanArray, BooleanBuilder, Decimal128Builder, Int64Array, TimestampMicrosecondArray,
+    UInt32Array,
 };
 use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use super::columns::{flags, numbers};
 use super::cut::{HOUR, Seconds};
+use super::grain::{Grain, SERVER};
 use super::piece::micros;
+use crate::history::mixed::Mixed;
 
 const HOURS_OF_A_DAY: i64 = 24;
 /// In the place of a number: there is no text. No column has so many texts.
@@ -120,25 +123,35 @@ impl Sums {
         self.rows
     }
 
-    /// The finest grain, coded.
+    /// The rows of a grain, coded, as far as what was added goes.
     ///
     /// # Errors
-    /// Arrow's, which is a bug; so are those of the others.
-    pub(in crate::history) fn detail(&self) -> Result<RecordBatch, ArrowError> {
+    /// Arrow's, which is a bug.
+    pub(in crate::history) fn rows_of(&self, grain: Grain) -> Result<RecordBatch, ArrowError> {
+        match grain {
+            Grain::Detail => self.detail(),
+            Grain::Users => self.users(),
+            Grain::ServerUsers => self.server_users(),
+            Grain::Places => self.places(),
+            Grain::Hours => self.of_hours(),
+        }
+    }
+
+    fn detail(&self) -> Result<RecordBatch, ArrowError> {
         let count = self.rows;
         let rows = || {
             self.hours()
                 .flat_map(|(hour, table)| table.rows.iter().map(move |row| (hour, row)))
         };
-        let servers = |column: usize| rows().map(move |(_, (key, _))| self.servers.texts[server_of(*key)][column]);
+        let [server_name, language, project] = self.server_columns(count, || rows().map(|(_, (key, _))| *key));
         let tallies = || rows().map(|(_, (_, tally))| tally);
         batch([
             ("hour_bucket", instants(count, rows().map(|(hour, _)| hour * HOUR))),
             ("user", coded(count, rows().map(|(_, (key, _))| user_of(*key)))),
             ("is_bot", bots(count, rows().map(|(_, (key, _))| bot_of(*key)))),
-            ("server_name", coded(count, servers(0))),
-            ("language", coded(count, servers(1))),
-            ("project", coded(count, servers(2))),
+            server_name,
+            language,
+            project,
             ("events", counts(count, tallies().map(|tally| tally.events))),
             ("bytes_sum", sums(count, tallies())?),
             ("bytes_known", counts(count, tallies().map(|tally| tally.bytes_known))),
@@ -146,11 +159,7 @@ impl Sums {
         ])
     }
 
-    /// Who did how much on each day, coded.
-    ///
-    /// # Errors
-    /// See [`Sums::detail`].
-    pub(in crate::history) fn users(&self) -> Result<RecordBatch, ArrowError> {
+    fn users(&self) -> Result<RecordBatch, ArrowError> {
         const SERVER: u64 = (u32::MAX as u64) & !BOT;
         let mut days: BTreeMap<i64, Table> = BTreeMap::new();
         for (hour, table) in self.hours() {
@@ -178,11 +187,7 @@ impl Sums {
         ])
     }
 
-    /// Who was on which server on each day, coded; those without a name are left out.
-    ///
-    /// # Errors
-    /// See [`Sums::detail`].
-    pub(in crate::history) fn server_users(&self) -> Result<RecordBatch, ArrowError> {
+    fn server_users(&self) -> Result<RecordBatch, ArrowError> {
         let mut days: BTreeMap<i64, HashSet<u64, BuildHasherDefault<Mixed>>> = BTreeMap::new();
         for (hour, table) in self.hours() {
             let named = table
@@ -195,24 +200,20 @@ impl Sums {
         }
         let count = days.values().map(HashSet::len).sum();
         let rows = || days.iter().flat_map(|(day, keys)| keys.iter().map(|key| (*day, *key)));
-        let servers = |column: usize| rows().map(move |(_, key)| self.servers.texts[server_of(key)][column]);
+        let [server_name, language, project] = self.server_columns(count, || rows().map(|(_, key)| key));
         batch([
             (
                 "day_bucket",
                 instants(count, rows().map(|(day, _)| day * HOURS_OF_A_DAY * HOUR)),
             ),
-            ("server_name", coded(count, servers(0))),
-            ("language", coded(count, servers(1))),
-            ("project", coded(count, servers(2))),
+            server_name,
+            language,
+            project,
             ("user", coded(count, rows().map(|(_, key)| user_of(key)))),
         ])
     }
 
-    /// What happened where in each hour, coded.
-    ///
-    /// # Errors
-    /// See [`Sums::detail`].
-    pub(in crate::history) fn places(&self) -> Result<RecordBatch, ArrowError> {
+    fn places(&self) -> Result<RecordBatch, ArrowError> {
         let mut places: Vec<(i64, u64, Tally, i64)> = Vec::new();
         for (hour, table) in self.hours() {
             let (mut all, mut of_bots) = (Table::default(), Table::default());
@@ -232,13 +233,13 @@ impl Sums {
         }
         let count = places.len();
         let rows = || places.iter();
-        let servers = |column: usize| rows().map(move |(_, place, ..)| self.servers.texts[server_of(*place)][column]);
+        let [server_name, language, project] = self.server_columns(count, || rows().map(|(_, place, ..)| *place));
         let tallies = || rows().map(|(_, _, tally, _)| tally);
         batch([
             ("hour_bucket", instants(count, rows().map(|(hour, ..)| hour * HOUR))),
-            ("server_name", coded(count, servers(0))),
-            ("language", coded(count, servers(1))),
-            ("project", coded(count, servers(2))),
+            server_name,
+            language,
+            project,
             ("events", counts(count, tallies().map(|tally| tally.events))),
             ("bytes_sum", sums(count, tallies())?),
             ("bot_events", counts(count, rows().map(|(.., bots)| *bots))),
@@ -246,11 +247,7 @@ impl Sums {
         ])
     }
 
-    /// What is known of each hour as a whole, as far as these rows go.
-    ///
-    /// # Errors
-    /// See [`Sums::detail`].
-    pub(in crate::history) fn of_hours(&self) -> Result<RecordBatch, ArrowError> {
+    fn of_hours(&self) -> Result<RecordBatch, ArrowError> {
         let mut seen: HashMap<u32, i64, BuildHasherDefault<Mixed>> = HashMap::default();
         let hours: Vec<(i64, Tally, [i64; 3])> = self
             .hours()
@@ -286,6 +283,16 @@ impl Sums {
             ("human_events", column(1)),
             ("unique_users", column(2)),
         ])
+    }
+
+    /// The columns of the servers that keys have.
+    fn server_columns<I: Iterator<Item = u64>>(
+        &self,
+        count: usize,
+        keys: impl Fn() -> I,
+    ) -> [(&'static str, ArrayRef); 3] {
+        let texts = |column: usize| keys().map(move |key| self.servers.texts[server_of(key)][column]);
+        [0, 1, 2].map(|column| (SERVER[column], coded(count, texts(column))))
     }
 
     fn add(&mut self, hour: i64, key: u64, tally: &Tally) {
@@ -366,7 +373,7 @@ struct Keys<'a> {
 
 impl Keys<'_> {
     fn of(rows: &RecordBatch) -> Result<Keys<'_>, ArrowError> {
-        let server = ["server_name", "language", "project"].map(|name| numbers::<UInt32Type>(rows, name).ok());
+        let server = SERVER.map(|name| numbers::<UInt32Type>(rows, name).ok());
         Ok(Keys {
             user: numbers(rows, "user")?,
             is_bot: flags(rows, "is_bot")?,
@@ -402,18 +409,6 @@ impl Servers {
         self.numbers.insert(packed, number);
         Ok(number)
     }
-}
-
-fn numbers<'a, T: ArrowPrimitiveType>(rows: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<T>, ArrowError> {
-    let column = rows
-        .column_by_name(name)
-        .and_then(|column| column.as_primitive_opt::<T>());
-    column.ok_or_else(|| ArrowError::SchemaError(format!("there is no {name} of its type")))
-}
-
-fn flags<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a BooleanArray, ArrowError> {
-    let column = rows.column_by_name(name).and_then(|column| column.as_boolean_opt());
-    column.ok_or_else(|| ArrowError::SchemaError(format!("there is no {name} of its type")))
 }
 
 fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> Result<RecordBatch, ArrowError> {
@@ -454,35 +449,4 @@ fn gathered<T>(rows: usize, values: impl Iterator<Item = T>) -> Vec<T> {
     let mut all = Vec::with_capacity(rows);
     all.extend(values);
     all
-}
-
-/// Hashes numbers that stand for something, which are small and close to each other.
-#[derive(Default)]
-struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u128(&mut self, number: u128) {
-        self.write_u64(number as u64);
-        self.write_u64((number >> 64) as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let product = u128::from(self.0 ^ number ^ ODD).wrapping_mul(u128::from(ODD));
-        self.0 = product as u64 ^ (product >> 64) as u64;
-    }
 }

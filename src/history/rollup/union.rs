@@ -65,11 +65,9 @@ pub(super) async fn unite<R: Rows>(
         let parts: Vec<Part<R>> = cursors.iter().map(|cursor| cursor.until(end)).collect();
         each(&parts, end);
         let ends: Vec<usize> = parts.iter().map(|part| part.range.end).collect();
-        let mut at = ends.into_iter();
         let mut left = Vec::with_capacity(cursors.len());
-        for mut cursor in cursors {
-            let here = at.next().unwrap_or_default();
-            if cursor.go_to(here).await.map_err(|fault| HistoryError::from(&fault))? {
+        for (mut cursor, end) in cursors.into_iter().zip(ends) {
+            if cursor.go_to(end).await.map_err(|fault| HistoryError::from(&fault))? {
                 left.push(cursor);
             }
         }

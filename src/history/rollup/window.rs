@@ -302,6 +302,22 @@ mod tests {
             .scan()
     }
 
+    /// What is computed of pieces.
+    fn computed<F: Future<Output = Result<RecordBatch, HistoryError>>>(
+        grain: Grain,
+        pieces: &[Vec<Done>],
+        compute: impl Fn(Vec<ScanFile>) -> F,
+    ) -> RecordBatch {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut files = Vec::new();
+            for done in pieces {
+                files.push(piece(grain, done).await);
+            }
+            compute(files).await.unwrap()
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -315,14 +331,7 @@ mod tests {
             let mut expected: Vec<_> = sums.into_iter().collect();
             expected.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
             expected.truncate(CONTRIBUTORS);
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            let rows = runtime.block_on(async {
-                let mut files = Vec::new();
-                for done in &pieces {
-                    files.push(piece(Grain::Users, done).await);
-                }
-                contributors(files).await.unwrap()
-            });
+            let rows = computed(Grain::Users, &pieces, contributors);
             let number = |name: &str, row: usize| {
                 rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row)
             };
@@ -344,14 +353,7 @@ mod tests {
             for (user, server, _) in pieces.iter().flatten() {
                 users.entry(server.to_string()).or_default().insert(*user);
             }
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            let rows = runtime.block_on(async {
-                let mut files = Vec::new();
-                for done in &pieces {
-                    files.push(piece(Grain::ServerUsers, done).await);
-                }
-                server_unique_users(files).await.unwrap()
-            });
+            let rows = computed(Grain::ServerUsers, &pieces, server_unique_users);
             let servers = rows.column_by_name("server_name").unwrap().as_string_view();
             let counts = rows.column_by_name("unique_users").unwrap().as_primitive::<Int64Type>();
             let found: Vec<_> = servers.iter().flatten().map(str::to_owned).zip(counts.values().iter().copied()).collect();

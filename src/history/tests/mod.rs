@@ -230,21 +230,24 @@ async fn tables_of(lake: &Lake) -> Vec<TableRows> {
         .1
 }
 
-/// A table's rows as text, a column after the other, ␀ for null.
-fn text(rows: &TableRows) -> Vec<String> {
+/// Rows as text, a column after the other, ␀ for null.
+fn lines(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("␀");
     let columns: Vec<_> = rows
-        .batch
         .columns()
         .iter()
         .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
         .collect();
-    (0..rows.batch.num_rows())
+    (0..rows.num_rows())
         .map(|row| {
             let cells: Vec<_> = columns.iter().map(|column| column.value(row).to_string()).collect();
             cells.join("|")
         })
         .collect()
+}
+
+fn text(rows: &TableRows) -> Vec<String> {
+    lines(&rows.batch)
 }
 
 fn texts(all: &[TableRows]) -> Vec<Vec<String>> {

@@ -10,6 +10,7 @@ pub mod fail_point;
 pub mod history;
 pub mod kafka;
 pub mod lake;
+pub mod memory;
 pub mod monitor;
 pub mod produce;
 pub mod quality;

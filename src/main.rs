@@ -1,7 +1,5 @@
 //! Parse, run, exit code.
 
-mod memory;
-
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -126,6 +126,13 @@ pub fn give_back(member: &BaseConsumer<MemberContext>, partitions: &TopicPartiti
     }
 }
 
+/// Tells the group these offsets, and does not wait for its answer.
+pub fn commit(member: &Member, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    member.commit(offsets, CommitMode::Async)?;
+    member.context().committing.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
 /// How long the brokers are waited for when the group is left. Together with the wait for the lake it is less than the half
 /// minute that deployments commonly give a process to end.
 const LEAVE_WAIT: Duration = Duration::from_secs(4);
@@ -176,6 +183,7 @@ fn answer_assignment(member: &BaseConsumer<MemberContext>, offsets: &TopicPartit
 pub struct MemberContext {
     rebalances: Mutex<VecDeque<Rebalance>>,
     leaving: AtomicBool,
+    committing: AtomicBool,
     /// The client library's last words about its connections.
     pub notes: Notes,
 }
@@ -187,6 +195,11 @@ impl MemberContext {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .pop_front()
+    }
+
+    /// Whether the group has yet to answer offsets that it was told.
+    pub fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::Relaxed)
     }
 
     /// Whether the group wants something.
@@ -217,6 +230,13 @@ impl ClientContext for MemberContext {
 }
 
 impl ConsumerContext for MemberContext {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.committing.store(false, Ordering::Relaxed);
+        if let Err(error) = result {
+            tracing::debug!(%error, "the group did not take the offsets that it was told");
+        }
+    }
+
     fn rebalance(&self, member: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;

@@ -23,6 +23,7 @@ use super::writer::{self, Written};
 use crate::event::EventSchema;
 use crate::kafka::{KafkaFault, Probe, Retention};
 use crate::lake::Lake;
+use crate::memory;
 use crate::monitor::{self, Peer};
 use crate::retry::Patience;
 
@@ -335,6 +336,7 @@ async fn tidy(committer: &mut Committer) {
     if let Err(error) = committer.sweep().await {
         tracing::warn!(%error, "files that no commit names were not swept; the next commit tries again");
     }
+    memory::give_back();
 }
 
 async fn answer(committer: &mut Committer, request: Request, store: &StoreOutage) -> Result<Reply, ArchiveError> {

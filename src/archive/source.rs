@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
@@ -93,6 +93,8 @@ struct Source<'a> {
     doubtful: bool,
     sent: u64,
     settled: u64,
+    /// The lake has settled what the group was not told of.
+    group_is_behind: bool,
     ends: Option<BTreeMap<i32, i64>>,
     ends_asked: Option<Instant>,
     total: u64,
@@ -160,6 +162,7 @@ impl<'a> Source<'a> {
             doubtful: false,
             sent: 0,
             settled: 0,
+            group_is_behind: false,
             ends: topic_ends,
             ends_asked: None,
             total: 0,
@@ -209,6 +212,7 @@ impl<'a> Source<'a> {
                     });
                 }
             }
+            self.tell_the_group()?;
             self.watch();
             self.poll()?;
         }
@@ -414,8 +418,18 @@ impl<'a> Source<'a> {
         KafkaFault::of(&self.job.kafka.brokers, what, error, self.member.context().notes.take()).into()
     }
 
+    /// Tells the group how far the lake is, if that is news and it has answered the last: where commits to the lake are
+    /// faster than the group is, thousands of its answers would have to be waited for when it is left.
+    fn tell_the_group(&mut self) -> Result<(), ArchiveError> {
+        if self.group_is_behind && !self.member.context().is_committing() {
+            self.commit_group_offsets()?;
+        }
+        Ok(())
+    }
+
     /// Tells the group how far the lake is, for lag monitors; nothing is read from it.
-    fn commit_group_offsets(&self) -> Result<(), ArchiveError> {
+    fn commit_group_offsets(&mut self) -> Result<(), ArchiveError> {
+        self.group_is_behind = false;
         let present: BTreeSet<i32> = self.buffer.positions().map(|(partition, _)| partition).collect();
         let archived: Vec<(i32, Offset)> = self
             .report
@@ -429,7 +443,7 @@ impl<'a> Source<'a> {
         }
         let list = self.list(archived.into_iter())?;
         fail_point::reached(Step::BeforeGroupOffsets);
-        if let Err(error) = self.member.commit(&list, CommitMode::Async) {
+        if let Err(error) = group::commit(&self.member, &list) {
             tracing::warn!(%error, "the group's offsets were not committed: lag monitors see an older state; the lake is right");
         }
         fail_point::reached(Step::AfterGroupOffsets);

@@ -107,9 +107,11 @@ impl EventBuffer {
         self.rescue.clear();
         self.room.clear();
         self.room.shrink_to(MAX_KEPT);
-        for place in 0..self.fields.as_slice().len() {
-            self.append(self.fields.as_slice()[place], text, row);
+        let found = self.fields.lend();
+        for field in &found {
+            self.append(field, text, row);
         }
+        self.fields.give_back(found);
         if let Some(rescued) = self.rescue.finish() {
             self.text += rescued.len();
             self.rescued.append(row, Cell::String(rescued));
@@ -189,12 +191,12 @@ impl EventBuffer {
 
     /// Appends a field's value to its column, to a new column, or to what is rescued.
     #[inline]
-    fn append(&mut self, field: Field, text: &str, row: usize) {
+    fn append(&mut self, field: &Field, text: &str, row: usize) {
         let value = field.value(text);
         if value.kind == Kind::Null || field.slot() == Some(TIMESTAMP) {
             return;
         }
-        if let Some(slot) = field.slot().or_else(|| self.discover(&field, text))
+        if let Some(slot) = field.slot().or_else(|| self.discover(field, text))
             && let Some(cell) = fit(self.rules[slot], value, &mut self.room)
         {
             if let Cell::String(text) = cell {

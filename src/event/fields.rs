@@ -109,9 +109,15 @@ impl Fields {
         Err(Reason::NotAnObject)
     }
 
-    /// The fields in the order of the message. One that a later field of the same name replaced may be left as a null.
-    pub fn as_slice(&self) -> &[Field] {
-        &self.fields
+    /// The fields in the order of the message, to be given back. One that a later field of the same name replaced may be
+    /// left as a null.
+    pub fn lend(&mut self) -> Vec<Field> {
+        std::mem::take(&mut self.fields)
+    }
+
+    /// Takes back what was lent.
+    pub fn give_back(&mut self, fields: Vec<Field>) {
+        self.fields = fields;
     }
 
     /// The value of the field of this slot.

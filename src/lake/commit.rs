@@ -7,7 +7,7 @@
 //! publisher stands on. When somebody else was first, the writer takes in what they committed and says
 //! [`CommitOutcome::Conflict`]; the caller compares again and decides.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -18,21 +18,13 @@ use deltalake_core::kernel::transaction::{CommitData, TransactionError};
 use deltalake_core::kernel::{Action, Metadata, MetadataExt, Protocol, Transaction, new_metadata};
 use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, get_actions};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use object_store::ObjectStoreExt;
-use serde::Deserialize;
+use object_store::ObjectMeta;
+use object_store::path::Path;
 use uuid::Uuid;
 
+use super::kernel::{blocking, engine};
 use super::snapshot::delta_fault;
-use super::{Lake, LakeError};
-use crate::fail_point::{self, Step};
-
-/// The fewest commits between two checkpoints. Readers replay those since the last one.
-const CHECKPOINT_INTERVAL: u64 = 100;
-/// The most.
-const LONGEST_INTERVAL: u64 = 500;
-/// Actions of a checkpoint for each commit that is waited before the next: one holds all of the table's files again, so
-/// that the more there are the fewer are made.
-const ACTIONS_PER_COMMIT: u64 = 40;
+use super::{Lake, LakeError, checkpoint};
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +170,7 @@ impl TableWriter {
     /// Reads the log's marks, all at once: one of them costs a pass over the log, and so do all.
     async fn read_marks(&mut self) -> Result<(), LakeError> {
         if !self.marks_read {
-            let (loaded, engine) = (Arc::clone(&self.loaded), self.log_store.engine(None));
+            let (loaded, engine) = (Arc::clone(&self.loaded), engine(&self.log_store));
             let read = blocking(&self.place, move || super::marks::all(&loaded, engine.as_ref())).await?;
             for (name, mark) in read {
                 // What was taken in since is newer.
@@ -227,7 +219,7 @@ impl TableWriter {
         match outcome {
             CommitOutcome::Committed(_) => {
                 self.take_in(version, &seen)?;
-                self.checkpoint_when_due().await;
+                checkpoint::write_when_due(&self.log_store, &self.place, self.version).await;
             }
             CommitOutcome::Conflict => self.refresh().await?,
         }
@@ -291,45 +283,6 @@ impl TableWriter {
         self.version = version;
         Ok(())
     }
-
-    /// A checkpoint only spares readers work: that one fails is no reason to fail the commit that stands.
-    async fn checkpoint_when_due(&self) {
-        let is_looked_at = (self.version + 1).is_multiple_of(CHECKPOINT_INTERVAL);
-        if !is_looked_at || !is_due(self.version, self.last_checkpoint().await) {
-            return;
-        }
-        fail_point::reached(Step::BeforeCheckpoint);
-        if let Err(error) = checkpoint(&self.log_store, &self.place, self.version).await {
-            tracing::warn!(table = %self.place, version = self.version, %error, "no checkpoint was written; the next one is tried in {CHECKPOINT_INTERVAL} commits");
-        }
-        fail_point::reached(Step::AfterCheckpoint);
-    }
-
-    /// The last checkpoint, as the log's hint has it; none where there is none, or it cannot be read at present.
-    async fn last_checkpoint(&self) -> Option<LastCheckpoint> {
-        let hint = self.log_store.object_store(None).get(&LAST_CHECKPOINT.into()).await;
-        let bytes = hint.ok()?.bytes().await.ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-}
-
-/// The object in which a log says which its last checkpoint is.
-const LAST_CHECKPOINT: &str = "_delta_log/_last_checkpoint";
-
-/// What it says.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct LastCheckpoint {
-    version: u64,
-    /// Actions that the checkpoint holds.
-    size: u64,
-}
-
-/// Whether the table wants a checkpoint of this version.
-fn is_due(version: u64, last: Option<LastCheckpoint>) -> bool {
-    last.is_none_or(|last| {
-        let interval = (last.size / ACTIONS_PER_COMMIT).clamp(CHECKPOINT_INTERVAL, LONGEST_INTERVAL);
-        version.saturating_sub(last.version) >= interval
-    })
 }
 
 /// lakebed writes to tables of Delta's writer version 2, without table features.
@@ -348,7 +301,7 @@ fn definition(place: &str, schema: &SchemaRef, partition_columns: &[&str]) -> Re
         place: place.to_owned(),
         reason,
     };
-    let configuration = [("delta.checkpointInterval", CHECKPOINT_INTERVAL.to_string())];
+    let configuration = [("delta.checkpointInterval", checkpoint::INTERVAL.to_string())];
     let metadata = new_metadata(&kernel_schema(place, schema)?, partition_columns, configuration)
         .map_err(|error| fault(error.to_string()))?;
     let protocol = serde_json::from_value(serde_json::json!({"minReaderVersion": 1, "minWriterVersion": 2}))
@@ -382,48 +335,34 @@ async fn put_version(
 }
 
 async fn load(log_store: &LogStoreRef, place: &str) -> Result<Arc<Snapshot>, LakeError> {
-    let (url, engine) = (log_store.root_url().clone(), log_store.engine(None));
+    let (url, engine) = (log_store.root_url().clone(), engine(log_store));
     blocking(place, move || {
         Snapshot::builder_for(url.as_str()).build(engine.as_ref())
     })
     .await
 }
 
-/// The files that a table's log names, as part of the table or as removed from it.
+/// Of these files under a table's folder, by their paths from the root of the store, those that its log does not name,
+/// neither as part of the table nor as removed from it.
 ///
 /// # Errors
 /// [`LakeError`] where the store fails or the log cannot be read.
-pub(super) async fn names(lake: &Lake, table: &str) -> Result<HashSet<String>, LakeError> {
-    let (log_store, place) = (lake.log_store(table), lake.shown(table));
+pub(super) async fn unnamed(
+    lake: &Lake,
+    table: &str,
+    mut files: BTreeMap<Path, ObjectMeta>,
+) -> Result<BTreeMap<Path, ObjectMeta>, LakeError> {
+    let (log_store, place, folder) = (lake.log_store(table), lake.shown(table), lake.path(table));
     let loaded = load(&log_store, &place).await?;
-    let engine = log_store.engine(None);
-    blocking(&place, move || super::names::all(&loaded, engine.as_ref())).await
-}
-
-async fn checkpoint(log_store: &LogStoreRef, place: &str, version: u64) -> Result<(), LakeError> {
-    let (url, engine) = (log_store.root_url().clone(), log_store.engine(None));
-    blocking(place, move || {
-        Snapshot::builder_for(url.as_str())
-            .at_version(version)
-            .build(engine.as_ref())?
-            .checkpoint(engine.as_ref(), None)
-            .map(|_| ())
+    let engine = engine(&log_store);
+    blocking(&place, move || {
+        super::names::each(&loaded, engine.as_ref(), |name| {
+            let path = Path::from_url_path(name).unwrap_or_else(|_| Path::from(name));
+            files.remove(&folder.parts().chain(path.parts()).collect::<Path>());
+        })?;
+        Ok(files)
     })
     .await
-}
-
-/// Runs a call of the Delta kernel, which blocks, where blocking does no harm.
-async fn blocking<T: Send + 'static>(
-    place: &str,
-    call: impl FnOnce() -> delta_kernel::DeltaResult<T> + Send + 'static,
-) -> Result<T, LakeError> {
-    tokio::task::spawn_blocking(call)
-        .await
-        .map_err(|error| LakeError::Table {
-            place: place.to_owned(),
-            reason: error.to_string(),
-        })?
-        .map_err(|error| delta_fault(place, &error.into()))
 }
 
 fn kernel_schema(place: &str, schema: &SchemaRef) -> Result<StructType, LakeError> {
@@ -439,21 +378,4 @@ fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError
         reason: format!("its schema has a type that lakebed does not read: {error}"),
     })?;
     Ok(Arc::new(arrow))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_of_many_files_is_checkpointed_less_often() {
-        let last = |size| Some(LastCheckpoint { version: 999, size });
-        assert!(is_due(99, None));
-        assert!(is_due(1099, last(20)));
-        assert!(!is_due(1098, last(20)));
-        assert!(!is_due(1199, last(10_000)));
-        assert!(is_due(1249, last(10_000)));
-        assert!(!is_due(1498, last(20_000_000)));
-        assert!(is_due(1499, last(20_000_000)));
-    }
 }

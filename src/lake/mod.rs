@@ -5,12 +5,14 @@
 //! actions.
 
 pub mod changes;
+mod checkpoint;
 pub mod commit;
 pub mod counted;
 pub mod datafile;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod footer;
+mod kernel;
 mod marks;
 mod names;
 pub mod object;
@@ -18,6 +20,7 @@ mod plain;
 pub mod snapshot;
 mod statistics;
 pub mod store;
+mod walk;
 
 pub use commit::{CommitOutcome, TableWriter};
 pub use snapshot::{DataFile, NullCounts, TableSnapshot};

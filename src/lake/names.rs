@@ -1,6 +1,5 @@
-//! All files that a table's log names, found in one pass that reads nothing else of it.
+//! All files that a table's log names, found in one pass that reads nothing else of it and keeps none.
 
-use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::AsArray;
@@ -18,9 +17,9 @@ static PATHS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ))
 });
 
-/// The paths as the log has them, of files that are part of the table and of those that were removed from it.
-pub(super) fn all(snapshot: &Snapshot, engine: &dyn Engine) -> DeltaResult<HashSet<String>> {
-    let mut names = HashSet::new();
+/// Calls `named` with each path as the log has it, of files that are part of the table and of those that were removed
+/// from it; with some more than once.
+pub(super) fn each(snapshot: &Snapshot, engine: &dyn Engine, mut named: impl FnMut(&str)) -> DeltaResult<()> {
     for batch in snapshot.log_segment().read_actions(engine, Arc::clone(&PATHS))? {
         let batch = batch?.actions.try_into_record_batch()?;
         for action in NAMING {
@@ -29,13 +28,11 @@ pub(super) fn all(snapshot: &Snapshot, engine: &dyn Engine) -> DeltaResult<HashS
                 .and_then(|column| column.as_struct_opt())
                 .and_then(|action| action.column_by_name("path"))
                 .and_then(|paths| paths.as_string_opt::<i32>());
-            names.extend(
-                paths
-                    .into_iter()
-                    .flat_map(|paths| paths.iter().flatten())
-                    .map(str::to_owned),
-            );
+            paths
+                .into_iter()
+                .flat_map(|paths| paths.iter().flatten())
+                .for_each(&mut named);
         }
     }
-    Ok(names)
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! A folder of Hive-partitioned Parquet files without a Delta log, read as a table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
@@ -10,9 +12,11 @@ use object_store::path::Path;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
+use tokio::task::spawn_blocking;
 
 use super::footer;
 use super::snapshot::store_fault;
+use super::walk;
 use super::{DataFile, Lake, LakeError, NullCounts, TableSnapshot};
 use crate::event::{OFFSET, PARTITION, TIMESTAMP};
 
@@ -83,20 +87,31 @@ pub(super) async fn load(lake: &Lake, table: &str) -> Result<Option<TableSnapsho
 
 /// The Parquet files below a table's folder, whether or not its log names them.
 pub(super) async fn list(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
-    let folder = lake.path(table);
-    lake.store()
-        .list(Some(&folder))
-        .try_filter(|object| futures::future::ready(is_data(&folder, &object.location)))
-        .try_collect()
-        .await
-        .map_err(|error| store_fault(&lake.shown(table), &error))
+    let objects = match lake.folder(table) {
+        Some(folder) => walked(folder).await,
+        None => listed(lake, &lake.path(table)).await,
+    };
+    objects.map_err(|error| store_fault(&lake.shown(table), &error))
 }
+
+async fn walked(folder: PathBuf) -> Result<Vec<ObjectMeta>, object_store::Error> {
+    let walk = spawn_blocking(move || walk::files(&folder, |name| name.ends_with(PARQUET)));
+    walk.await.map_err(|source| object_store::Error::JoinError { source })?
+}
+
+async fn listed(lake: &Lake, folder: &Path) -> Result<Vec<ObjectMeta>, object_store::Error> {
+    let objects = lake.store().list(Some(folder));
+    let is_data = |object: &ObjectMeta| ready(is_data(folder, &object.location));
+    objects.try_filter(is_data).try_collect().await
+}
+
+const PARQUET: &str = ".parquet";
 
 fn is_data(folder: &Path, location: &Path) -> bool {
     let hidden = location
         .prefix_match(folder)
         .is_some_and(|mut parts| parts.any(|part| part.as_ref().starts_with(['_', '.'])));
-    location.as_ref().ends_with(".parquet") && !hidden
+    location.as_ref().ends_with(PARQUET) && !hidden
 }
 
 /// What a file's footer says of it.

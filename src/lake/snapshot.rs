@@ -1,6 +1,6 @@
 //! A table as of one version: its schema and the files that make it up.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 
 use arrow::datatypes::SchemaRef;
@@ -130,17 +130,12 @@ impl TableSnapshot {
 pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
     // Listed first: what is written after the listing is not looked at, and what it lists is named by now or not.
     let objects = plain::list(lake, table).await?;
-    let folder = lake.path(table);
-    let named: HashSet<Path> = super::commit::names(lake, table)
-        .await?
-        .iter()
-        .map(|path| Path::from_url_path(path).unwrap_or_else(|_| Path::from(path.as_str())))
-        .map(|path| folder.parts().chain(path.parts()).collect())
-        .collect();
-    Ok(objects
+    let files = objects
         .into_iter()
-        .filter(|object| !named.contains(&object.location))
-        .collect())
+        .map(|object| (object.location.clone(), object))
+        .collect();
+    let unnamed = super::commit::unnamed(lake, table, files).await?;
+    Ok(unnamed.into_values().collect())
 }
 
 /// The Parquet files that lie below a table's folder.

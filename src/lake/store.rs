@@ -110,6 +110,11 @@ impl Lake {
         under.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
+    /// The folder of something under the lake, where the lake is a local one.
+    pub(super) fn folder(&self, under: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(under))
+    }
+
     /// The lake, or something under it, as its user wrote it.
     pub fn shown(&self, under: &str) -> String {
         format!("{}/{under}", self.shown.trim_end_matches('/'))

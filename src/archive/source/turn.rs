@@ -237,7 +237,7 @@ impl Source<'_> {
                 self.turn = turn;
                 self.settled += u64::try_from(flushes).unwrap_or(u64::MAX);
                 self.waiting.drain(..flushes.min(self.waiting.len()));
-                self.settle(fates, version)?;
+                self.settle(fates, version);
                 self.buffer.adopt(schema);
             }
             (Reply::Foreign, turn) => {
@@ -286,7 +286,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn settle(&mut self, fates: Vec<(i32, Fate)>, version: u64) -> Result<(), ArchiveError> {
+    fn settle(&mut self, fates: Vec<(i32, Fate)>, version: u64) {
         let before = self.report.clone();
         for (partition, fate) in fates {
             match fate {
@@ -309,7 +309,7 @@ impl Source<'_> {
         );
         self.progress
             .archived(&self.report, self.ends.is_some().then_some(self.total));
-        self.commit_group_offsets()
+        self.group_is_behind = true;
     }
 
     /// What Kafka answered; none where it did not, and will when its trouble has passed.

@@ -21,6 +21,12 @@ pub(in crate::history) enum Grain {
     Places,
     /// An hour.
     Hours,
+    /// A user and is_bot, over some days: those with the most events ([`super::totals`]).
+    TopUsers,
+    /// A server_name, language and project, over the same days.
+    Servers,
+    /// One of these and a user, over the same days.
+    Pairs,
 }
 
 /// The columns that make a server.
@@ -53,12 +59,15 @@ pub(super) fn definition() -> u32 {
 }
 
 impl Grain {
-    pub(in crate::history) const ALL: [Grain; 5] = [
+    const ALL: [Grain; 8] = [
         Grain::Detail,
         Grain::Users,
         Grain::ServerUsers,
         Grain::Places,
         Grain::Hours,
+        Grain::TopUsers,
+        Grain::Servers,
+        Grain::Pairs,
     ];
 
     /// Those that every partial has as a piece of its own.
@@ -72,6 +81,9 @@ impl Grain {
             Grain::ServerUsers => "server_users",
             Grain::Places => "places",
             Grain::Hours => "hours",
+            Grain::TopUsers => "top_users",
+            Grain::Servers => "servers",
+            Grain::Pairs => "pairs",
         }
     }
 
@@ -80,23 +92,25 @@ impl Grain {
         Grain::ALL.into_iter().find(|grain| grain.name() == name)
     }
 
-    /// The SQL that defines it, over the finest grain, registered as `rollup`.
+    /// The SQL that defines it, over the finest grain, registered as `rollup`; none where it is of other grains.
     #[cfg(test)]
-    pub(in crate::history) fn sql(self) -> &'static str {
+    pub(in crate::history) fn sql(self) -> Option<&'static str> {
         match self {
-            Grain::Detail => MERGED_SQL,
-            Grain::Users => USERS_SQL,
-            Grain::ServerUsers => SERVER_USERS_SQL,
-            Grain::Places => PLACES_SQL,
-            Grain::Hours => HOURS_SQL,
+            Grain::Detail => Some(MERGED_SQL),
+            Grain::Users => Some(USERS_SQL),
+            Grain::ServerUsers => Some(SERVER_USERS_SQL),
+            Grain::Places => Some(PLACES_SQL),
+            Grain::Hours => Some(HOURS_SQL),
+            Grain::TopUsers | Grain::Servers | Grain::Pairs => None,
         }
     }
 
-    /// The column that says when.
+    /// The column that says when; those of whole days of a window have none.
     pub(super) fn bucket(self) -> &'static str {
         match self {
             Grain::Users | Grain::ServerUsers => "day_bucket",
             Grain::Detail | Grain::Places | Grain::Hours => "hour_bucket",
+            Grain::TopUsers | Grain::Servers | Grain::Pairs => "",
         }
     }
 
@@ -136,6 +150,9 @@ impl Grain {
                 "human_events",
                 "unique_users",
             ],
+            Grain::TopUsers => &["user", "is_bot", "events", "bytes_sum", "new_pages"],
+            Grain::Servers => &["server_name", "language", "project", "unique_users"],
+            Grain::Pairs => &[PAIR_HIGH, PAIR_LOW],
         };
         self::columns(names)
     }
@@ -193,6 +210,11 @@ pub(super) fn table_columns() -> SchemaRef {
 pub(super) const KEY_HIGH: &str = "key_high";
 /// Its lowest bits.
 pub(super) const KEY_LOW: &str = "key_low";
+
+/// The columns that hold the keys of pairs of a server and a user.
+pub(super) const PAIR_HIGH: &str = "pair_high";
+/// Their lower halves.
+pub(super) const PAIR_LOW: &str = "pair_low";
 
 /// The column that holds a grain's name; it stands in the files' folders.
 pub(super) const GRAIN_COLUMN: &str = "grain";

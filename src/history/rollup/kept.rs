@@ -1,10 +1,11 @@
 //! The rollup as the lake keeps it: a Delta table of pieces.
 //!
 //! Each file bears its range of hours and its check sum in its tags. The file of the hours, of which there is one,
-//! bears what the whole table covers: it is replaced by every commit, so the record and the pieces change in one step.
+//! bears what the whole table covers, and which files are totals of what: it is replaced by every commit, so these records
+//! and the pieces change in one step.
 //! A commit goes exactly on top of the version that was read, or not at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{TimeDelta, Utc};
 use deltalake_core::kernel::{Action, Add, Remove};
@@ -12,9 +13,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 
+use super::cut::Seconds;
 use super::grain::{GRAIN_COLUMN, Grain, definition, table_columns};
 use super::piece::Piece;
 use super::plan::Coverage;
+use super::totals::Totals;
 use crate::fail_point::{self, Step};
 use crate::history::publish::write_operation;
 use crate::history::scan::Place;
@@ -28,6 +31,7 @@ pub(in crate::history) const MARK: &str = "lakebed-rollup";
 
 const PIECE_TAG: &str = "lakebed.rollup";
 const COVERAGE_TAG: &str = "lakebed.covers";
+const TOTALS_TAG: &str = "lakebed.totals";
 const PARALLEL_PUTS: usize = 8;
 
 /// What the table is, to whoever wants to commit on top of it.
@@ -55,9 +59,11 @@ pub(in crate::history) enum Found {
 pub(in crate::history) struct Kept {
     pub(super) base: Base,
     pub(super) covered: Coverage,
-    /// All pieces but the hours'.
+    /// The pieces of partials.
     pub(super) pieces: Vec<Piece>,
     pub(super) hours: Piece,
+    /// Those of the last window, where all of them are there.
+    pub(super) totals: Option<Totals>,
 }
 
 /// What a file's tag says of it.
@@ -68,6 +74,16 @@ struct PieceTag {
     last: i64,
     rows: u64,
     crc32: u32,
+}
+
+/// What the tag says of totals, their files by name.
+#[derive(Serialize, Deserialize)]
+struct TotalsTag {
+    days: Option<Seconds>,
+    partials: BTreeSet<String>,
+    top_users: String,
+    servers: String,
+    pairs: Vec<String>,
 }
 
 /// Looks for a kept rollup.
@@ -104,11 +120,12 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
         beyond_repair: false,
     };
     Ok(match read {
-        Ok((covered, pieces, hours)) => Found::Kept(Box::new(Kept {
+        Ok(files) => Found::Kept(Box::new(Kept {
             base,
-            covered,
-            pieces,
-            hours,
+            covered: files.covered,
+            pieces: files.pieces,
+            hours: files.hours,
+            totals: files.totals,
         })),
         Err(reason) => Found::Void {
             base: Box::new(base),
@@ -117,25 +134,53 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
     })
 }
 
-fn read(lake: &Lake, files: &[DataFile]) -> Result<(Coverage, Vec<Piece>, Piece), String> {
+/// What the table's files are.
+struct Files {
+    covered: Coverage,
+    pieces: Vec<Piece>,
+    hours: Piece,
+    totals: Option<Totals>,
+}
+
+fn read(lake: &Lake, files: &[DataFile]) -> Result<Files, String> {
     if files.is_empty() {
         return Err("there was none".to_owned());
     }
-    let pieces = files.iter().map(|file| piece(lake, file)).collect::<Option<Vec<_>>>();
-    let pieces = pieces.ok_or("a file of it has lost its tags")?;
-    let (mut hours, pieces): (Vec<Piece>, Vec<Piece>) =
-        pieces.into_iter().partition(|piece| piece.grain == Grain::Hours);
+    let all = files.iter().map(|file| piece(lake, file)).collect::<Option<Vec<_>>>();
+    let all = all.ok_or("a file of it has lost its tags")?;
+    let tag = |name: &str| files.iter().find_map(|file| file.tags.get(name));
+    let totals = tag(TOTALS_TAG).and_then(|text| totals(text, &all));
+    let (mut hours, others): (Vec<Piece>, Vec<Piece>) = all.into_iter().partition(|piece| piece.grain == Grain::Hours);
     let (Some(hours), true) = (hours.pop(), hours.is_empty()) else {
         return Err("it does not have one file of hours".to_owned());
     };
-    let covered = files.iter().find_map(|file| file.tags.get(COVERAGE_TAG));
-    let covered: Coverage = covered
+    let covered: Coverage = tag(COVERAGE_TAG)
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or("its record of what it covers cannot be read")?;
     if covered.definition != definition() {
         return Err("it is of another definition".to_owned());
     }
-    Ok((covered, pieces, hours))
+    let of_partials = others
+        .into_iter()
+        .filter(|piece| Grain::OF_PARTIALS.contains(&piece.grain));
+    Ok(Files {
+        covered,
+        pieces: of_partials.collect(),
+        hours,
+        totals,
+    })
+}
+
+fn totals(tag: &str, pieces: &[Piece]) -> Option<Totals> {
+    let tag: TotalsTag = serde_json::from_str(tag).ok()?;
+    let named = |path: &String| pieces.iter().find(|piece| piece.path == *path).cloned();
+    Some(Totals {
+        days: tag.days,
+        partials: tag.partials,
+        top_users: named(&tag.top_users)?,
+        servers: named(&tag.servers)?,
+        pairs: tag.pairs.iter().map(named).collect::<Option<_>>()?,
+    })
 }
 
 fn piece(lake: &Lake, file: &DataFile) -> Option<Piece> {
@@ -154,7 +199,8 @@ fn piece(lake: &Lake, file: &DataFile) -> Option<Piece> {
     })
 }
 
-/// Makes the table hold exactly these pieces, the hours' among them, as the record of what they cover says.
+/// Makes the table hold exactly these pieces, those of the hours and the totals among them, as the record of what they
+/// cover says.
 ///
 /// # Errors
 /// [`LakeError`] where the lake cannot be written to; what it then holds is what it held, or all of this.
@@ -163,6 +209,7 @@ pub(super) async fn keep(
     mut base: Base,
     wanted: &[Piece],
     covers: &Coverage,
+    totals: &Totals,
 ) -> Result<CommitOutcome, LakeError> {
     if base.beyond_repair {
         match find(lake).await? {
@@ -197,7 +244,7 @@ pub(super) async fn keep(
     let replaces = !actions.is_empty();
     actions.extend(table.missing_columns(&table_columns())?);
     for piece in &new {
-        actions.push(Action::Add(addition(lake, piece, covers)?));
+        actions.push(Action::Add(addition(lake, piece, covers, totals)?));
     }
     fail_point::reached(Step::BeforeRollupFiles);
     put_all(lake, &new).await?;
@@ -263,7 +310,7 @@ fn removal(path: &str, file: &DataFile) -> Action {
     })
 }
 
-fn addition(lake: &Lake, piece: &Piece, covers: &Coverage) -> Result<Add, LakeError> {
+fn addition(lake: &Lake, piece: &Piece, covers: &Coverage, totals: &Totals) -> Result<Add, LakeError> {
     let text = |value: serde_json::Result<String>| {
         value.map_err(|error| LakeError::Encode {
             place: lake.shown(FOLDER),
@@ -280,6 +327,14 @@ fn addition(lake: &Lake, piece: &Piece, covers: &Coverage) -> Result<Add, LakeEr
     let mut tags = HashMap::from([(PIECE_TAG.to_owned(), Some(text(serde_json::to_string(&tag))?))]);
     if piece.grain == Grain::Hours {
         tags.insert(COVERAGE_TAG.to_owned(), Some(text(serde_json::to_string(covers))?));
+        let totals = TotalsTag {
+            days: totals.days,
+            partials: totals.partials.clone(),
+            top_users: totals.top_users.path.clone(),
+            servers: totals.servers.path.clone(),
+            pairs: totals.pairs.iter().map(|piece| piece.path.clone()).collect(),
+        };
+        tags.insert(TOTALS_TAG.to_owned(), Some(text(serde_json::to_string(&totals))?));
     }
     Ok(Add {
         path: piece.path.clone(),

@@ -21,6 +21,7 @@ mod plan;
 mod refresh;
 mod relations;
 mod sums;
+mod totals;
 mod union;
 mod window;
 

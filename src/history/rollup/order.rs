@@ -53,7 +53,7 @@ pub(super) fn ordered(grain: Grain, rows: &RecordBatch, codes: &Codes) -> Result
             let rows = rows.project(&columns_but(rows, USER))?;
             with_keys(&take_record_batch(&rows, &order.rows)?, order.keys())
         }
-        Grain::Detail | Grain::Places | Grain::Hours => Ok(rows.clone()),
+        _ => Ok(rows.clone()),
     }
 }
 

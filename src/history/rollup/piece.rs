@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::grain::{Grain, KEY_LOW, SERVER};
+use super::grain::{Grain, KEY_LOW, PAIR_HIGH, PAIR_LOW, SERVER};
 use super::order::ordered;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -165,6 +165,11 @@ impl PieceWriter {
         self.writer.write(&batch).map_err(|error| unencoded(self.grain, error))
     }
 
+    /// The rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     pub(super) async fn finish(self, holder: &Holder, partial: &str) -> Result<Piece, HistoryError> {
         let (grain, range) = (self.grain, self.range);
         let bytes = self.writer.into_inner().map_err(|error| unencoded(grain, error))?;
@@ -229,7 +234,7 @@ fn properties(grain: Grain) -> WriterProperties {
             // A dictionary of these would be thrown away half-way.
             "user" | "bytes_sum" => properties.set_column_dictionary_enabled(column, false),
             // As random as can be, which nothing makes smaller.
-            KEY_LOW => properties
+            KEY_LOW | PAIR_HIGH | PAIR_LOW => properties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_compression(column, Compression::UNCOMPRESSED),
             // Numbers that are small, or close to the one before.

@@ -15,6 +15,7 @@ use super::merge;
 use super::piece::{Piece, PieceWriter};
 use super::plan::{Coverage, Plan, Work, hours_of, plan, reach, work_on};
 use super::relations::{Relations, Source, relations};
+use super::totals::Totals;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, ScanFile};
 use crate::history::{HistoryError, Window};
@@ -127,6 +128,7 @@ pub(in crate::history) struct Summed {
 struct Wanted {
     pieces: Vec<Piece>,
     covers: Coverage,
+    totals: Totals,
     /// Whether many files go with it.
     replaces: bool,
 }
@@ -163,8 +165,9 @@ pub(in crate::history) async fn sum_up(
                 covered,
                 pieces,
                 hours,
+                totals,
             } = *kept;
-            match add(request, &covered, pieces, hours).await {
+            match add(request, &covered, pieces, hours, totals).await {
                 Ok(summed) => {
                     return Ok(Summed {
                         base: Some(base),
@@ -198,7 +201,7 @@ impl Summed {
         let (Some(base), Some(wanted)) = (self.base, self.wanted) else {
             return self.report;
         };
-        match kept::keep(lake, base, &wanted.pieces, &wanted.covers).await {
+        match kept::keep(lake, base, &wanted.pieces, &wanted.covers, &wanted.totals).await {
             Ok(CommitOutcome::Committed(_)) => {
                 if wanted.replaces
                     && let Err(error) = kept::sweep(lake).await
@@ -229,7 +232,7 @@ async fn anew(request: Request<'_>, base: Option<Base>, reason: String) -> Resul
     let files_summed = work.files.len();
     let partials = sum_up_all(&workshop, request.batches(&[work])).await?;
     let (pieces, parts) = taken_apart(partials);
-    let summed = Computed::of(&workshop, &request, pieces, parts).await?;
+    let summed = Computed::of(&workshop, &request, pieces, parts, None).await?;
     let state = if base.is_some() {
         RollupState::Rebuilt
     } else {
@@ -254,6 +257,7 @@ async fn add(
     covered: &Coverage,
     mut pieces: Vec<Piece>,
     hours: Piece,
+    totals: Option<Totals>,
 ) -> Result<Summed, Obstacle> {
     let (work, covers) = match planned(&request, covered).await? {
         Plan::Add { work, covers } => (work, covers),
@@ -281,7 +285,7 @@ async fn add(
         pieces.retain(|piece| !gone.contains(&piece.partial));
         pieces.extend(merged.pieces);
     }
-    let summed = match Computed::of(&workshop, &request, pieces, parts).await {
+    let summed = match Computed::of(&workshop, &request, pieces, parts, totals).await {
         // The hours at the edges would lack the file, the others would not.
         Err(HistoryError::File { file, .. }) if request.skip_corrupt => {
             return Err(Obstacle::Kept(format!("{file}, which it covers, cannot be read")));
@@ -307,6 +311,7 @@ struct Computed {
     pieces: Vec<Piece>,
     hours: RecordBatch,
     relations: Relations,
+    totals: Totals,
     left_out: HashSet<String>,
 }
 
@@ -316,18 +321,21 @@ impl Computed {
         request: &Request<'_>,
         pieces: Vec<Piece>,
         parts: Vec<RecordBatch>,
+        totals: Option<Totals>,
     ) -> Result<Computed, HistoryError> {
         let hours = hours::combined(workshop, parts, &pieces).await?;
         let left_out = workshop.left_out.names();
         let source = Source {
             pieces: &pieces,
             hours: &hours,
+            totals,
         };
-        let relations = relations(workshop, request, source, &left_out).await?;
+        let (relations, totals) = relations(workshop, request, source, &left_out).await?;
         Ok(Computed {
             pieces,
             hours,
             relations,
+            totals,
             left_out,
         })
     }
@@ -356,6 +364,7 @@ impl Computed {
         let mut pieces = self.pieces;
         if covers.is_some() {
             pieces.push(hours_piece(workshop, &self.hours).await?);
+            pieces.extend(self.totals.pieces().cloned());
         }
         Ok(Summed {
             relations: self.relations,
@@ -366,6 +375,7 @@ impl Computed {
             wanted: covers.map(|covers| Wanted {
                 pieces,
                 covers,
+                totals: self.totals,
                 replaces,
             }),
         })

@@ -16,6 +16,7 @@ use super::piece::{Piece, ROWS};
 use super::plan::{EVER, may_hold};
 use super::refresh::Request;
 use super::sums::Sums;
+use super::totals::Totals;
 use super::window;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -59,22 +60,25 @@ impl Relations {
 }
 
 /// A rollup that covers a window.
-#[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) pieces: &'a [Piece],
     pub(super) hours: &'a RecordBatch,
+    /// Those that an earlier run kept.
+    pub(super) totals: Option<Totals>,
 }
 
-/// The relations of a window over a rollup that covers it; events are read where the window cuts an hour.
+/// The relations of a window over a rollup that covers it, and the totals of its days; events are read where the window
+/// cuts an hour.
 pub(super) async fn relations(
     workshop: &Workshop,
     request: &Request<'_>,
     Source {
         pieces,
         hours: all_hours,
+        totals,
     }: Source<'_>,
     left_out: &HashSet<String>,
-) -> Result<Relations, HistoryError> {
+) -> Result<(Relations, Totals), HistoryError> {
     let (lake, files, window) = (request.lake, &request.events.files, request.window);
     let seconds = (window.first_second().max(EVER.0), window.last_second().min(EVER.1));
     let cut = Cut::of(seconds, |seconds| may_hold(files, seconds));
@@ -90,10 +94,11 @@ pub(super) async fn relations(
     let hours = hours::together(&[hours::within(all_hours, cut.hours)?, cut_hours])?;
 
     let (hour_ranges, day_ranges) = (Vec::from_iter(cut.hours), Vec::from_iter(cut.days));
-    let of_grain = |grain: Grain, ranges: &[Seconds]| -> Vec<ScanFile> {
+    let of_grain = |grain: Grain, ranges: &[Seconds], known: Option<&Totals>| -> Vec<ScanFile> {
         let whole = pieces
             .iter()
             .filter(|piece| piece.grain == grain && piece.overlaps(ranges))
+            .filter(|piece| known.is_none_or(|totals| !totals.have(piece)))
             .map(|piece| piece.scan_within(ranges));
         let cut = cut_pieces
             .iter()
@@ -101,21 +106,36 @@ pub(super) async fn relations(
             .map(Piece::scan);
         whole.chain(cut).collect()
     };
-    let mut users = of_grain(Grain::Users, &day_ranges);
-    let mut server_users = of_grain(Grain::ServerUsers, &day_ranges);
+    let totals = match totals.filter(|totals| totals.suit(cut.days, pieces)) {
+        Some(totals) => totals,
+        None => Totals::of(&workshop.holder, cut.days, pieces).await?,
+    };
     let beside = beside_days(workshop, pieces, &cut.hours_beside_days()).await?;
-    users.extend(beside.users.iter().map(Piece::scan));
+    let users = |known| {
+        let mut users = of_grain(Grain::Users, &day_ranges, known);
+        users.extend(beside.users.iter().map(Piece::scan));
+        users
+    };
+    let mut server_users = of_grain(Grain::ServerUsers, &day_ranges, Some(&totals));
     server_users.extend(beside.server_users.iter().map(Piece::scan));
-    let (contributors, server_unique_users) =
-        try_join(window::contributors(users), window::server_unique_users(server_users)).await?;
-    Ok(Relations {
+    let (contributors, server_unique_users) = try_join(
+        totals.contributors(users(Some(&totals))),
+        totals.server_unique_users(server_users),
+    )
+    .await?;
+    let contributors = match contributors {
+        Some(contributors) => contributors,
+        None => window::contributors(users(None)).await?,
+    };
+    let relations = Relations {
         engine: workshop.engine.clone(),
         events: hours::events(&hours),
         hours,
-        places: of_grain(Grain::Places, &hour_ranges),
+        places: of_grain(Grain::Places, &hour_ranges, None),
         contributors,
         server_unique_users,
-    })
+    };
+    Ok((relations, totals))
 }
 
 fn cut_batch(lake: &Lake, files: &[DataFile], seconds: Seconds, left_out: &HashSet<String>) -> Batch {

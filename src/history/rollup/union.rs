@@ -58,22 +58,59 @@ pub(super) async fn unite<R: Rows>(
     pieces: Vec<ScanFile>,
     mut each: impl FnMut(&[Part<'_, R>], u128),
 ) -> Result<(), HistoryError> {
-    let opened = stream::iter(pieces).map(Cursor::<R>::open).buffered(FETCHED_AT_ONCE);
-    let opened: Vec<Option<Cursor<R>>> = opened.try_collect().await.map_err(|fault| HistoryError::from(&fault))?;
-    let mut cursors: Vec<Cursor<R>> = opened.into_iter().flatten().collect();
-    while let Some(end) = cursors.iter().filter_map(|cursor| cursor.keys.last().copied()).min() {
-        let parts: Vec<Part<R>> = cursors.iter().map(|cursor| cursor.until(end)).collect();
+    let mut union = Union::open(pieces).await?;
+    while let Some(end) = union.round(&mut each) {
+        union.go_behind(end).await?;
+    }
+    Ok(())
+}
+
+/// Pieces that are united, for whom has to wait for something between two rounds.
+pub(super) struct Union<R> {
+    /// Of the pieces that have rows left.
+    cursors: Vec<Cursor<R>>,
+}
+
+impl<R: Rows> Union<R> {
+    /// Opens pieces.
+    ///
+    /// # Errors
+    /// As [`unite`].
+    pub(super) async fn open(pieces: Vec<ScanFile>) -> Result<Union<R>, HistoryError> {
+        let opened = stream::iter(pieces).map(Cursor::<R>::open).buffered(FETCHED_AT_ONCE);
+        let opened: Vec<Option<Cursor<R>>> = opened.try_collect().await.map_err(|fault| HistoryError::from(&fault))?;
+        Ok(Union {
+            cursors: opened.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Calls `each` with the next round, and gives the key that it ends with; none where no row is left.
+    pub(super) fn round(&self, each: impl FnOnce(&[Part<'_, R>], u128)) -> Option<u128> {
+        let end = self
+            .cursors
+            .iter()
+            .filter_map(|cursor| cursor.keys.last().copied())
+            .min()?;
+        let parts: Vec<Part<R>> = self.cursors.iter().map(|cursor| cursor.until(end)).collect();
         each(&parts, end);
-        let ends: Vec<usize> = parts.iter().map(|part| part.range.end).collect();
-        let mut left = Vec::with_capacity(cursors.len());
-        for (mut cursor, end) in cursors.into_iter().zip(ends) {
-            if cursor.go_to(end).await.map_err(|fault| HistoryError::from(&fault))? {
+        Some(end)
+    }
+
+    /// Goes on to the rows behind the key that a round ended with.
+    ///
+    /// # Errors
+    /// As [`unite`].
+    pub(super) async fn go_behind(&mut self, end: u128) -> Result<(), HistoryError> {
+        let mut left = Vec::with_capacity(self.cursors.len());
+        for mut cursor in std::mem::take(&mut self.cursors) {
+            let row = cursor.until(end).range.end;
+            if cursor.go_to(row).await.map_err(|fault| HistoryError::from(&fault))? {
                 left.push(cursor);
             }
         }
-        cursors = left;
+        self.cursors = left;
+        Ok(())
     }
-    Ok(())
 }
 
 /// A place in a piece, at a row that is there.

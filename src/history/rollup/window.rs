@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array, Int64Array, StringViewArray, StringViewBuilder};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
 use super::batch::spawned;
-use super::grain::Grain;
+use super::columns::{numbers, texts};
+use super::grain::{Grain, SERVER};
 use super::order::{ServerUserRows, UserRows, is_bot, text};
 use super::union::{ByKey, Part, unite};
 use crate::history::HistoryError;
@@ -19,7 +20,7 @@ use crate::history::scan::ScanFile;
 
 /// Rows of historical_top_contributors at most.
 const CONTRIBUTORS: usize = 100;
-/// What [`server_unique_users`] computes.
+/// What [`Servers`] computes.
 #[cfg(test)]
 pub(in crate::history) const SERVER_UNIQUE_USERS_SQL: &str =
     include_str!("../../../views/window_server_unique_users.sql");
@@ -27,7 +28,7 @@ pub(in crate::history) const SERVER_UNIQUE_USERS_SQL: &str =
 /// Those users' totals that are among the contributors: the first in the order of that table.
 pub(super) async fn contributors(users: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
     spawned("the contributors of the window", async move {
-        let mut most = Most::default();
+        let mut most = Most::of(CONTRIBUTORS);
         unite::<UserRows>(users, |parts, end| most.add(parts, end)).await?;
         most.batch()
             .map_err(|error| query_fault("the contributors of the window", &error.into()))
@@ -35,26 +36,19 @@ pub(super) async fn contributors(users: Vec<ScanFile>) -> Result<RecordBatch, Hi
     .await
 }
 
-/// The number of unique users of each server.
-pub(super) async fn server_unique_users(server_users: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
-    spawned("the unique users of servers", async move {
-        let mut servers = Servers::default();
-        unite::<ServerUserRows>(server_users, |parts, end| servers.add(parts, end)).await?;
-        servers
-            .batch()
-            .map_err(|error| query_fault("the unique users of servers", &error.into()))
-    })
-    .await
-}
-
 /// The users with the most events so far.
 #[derive(Default)]
-struct Most {
+pub(super) struct Most {
+    /// How many of them there are to be.
+    size: usize,
     best: BinaryHeap<Reverse<Contributor>>,
     /// The events of each user in a round.
     events: ByKey<i64>,
     /// The user whom the last round ended with, and whom the next may have more rows of.
     last: Option<(u128, Contributor)>,
+    /// Users who are told from others.
+    known: Option<ByKey<()>>,
+    most_of_others: Option<i64>,
 }
 
 /// What a user has done, under the order of contributors: the greater comes first.
@@ -108,8 +102,29 @@ impl PartialOrd for Contributor {
 }
 
 impl Most {
+    /// So many users.
+    pub(super) fn of(size: usize) -> Most {
+        Most {
+            size,
+            ..Most::default()
+        }
+    }
+
+    /// The contributors, where the users with these keys are told from others.
+    pub(super) fn contributors_among(known: Vec<u128>) -> Most {
+        Most {
+            known: Some(known.into_iter().map(|key| (key, ())).collect()),
+            ..Most::of(CONTRIBUTORS)
+        }
+    }
+
+    /// The most events of a user who is none of the known; none where all are.
+    pub(super) fn most_of_others(&self) -> Option<i64> {
+        self.most_of_others
+    }
+
     /// Takes in the rows of a round.
-    fn add(&mut self, parts: &[Part<'_, UserRows>], end: u128) {
+    pub(super) fn add(&mut self, parts: &[Part<'_, UserRows>], end: u128) {
         self.events.clear();
         if let Some((key, last)) = &self.last {
             self.events.insert(*key, last.events);
@@ -120,9 +135,13 @@ impl Most {
                 *self.events.entry(key).or_default() += events[row];
             }
         }
+        if let Some(known) = &self.known {
+            let others = self.events.iter().filter(|(key, _)| !known.contains_key(*key));
+            self.most_of_others = self.most_of_others.max(others.map(|(_, events)| *events).max());
+        }
         // Few users come so far that all that they have done is of interest.
         let least = self.least();
-        let full = self.best.len() == CONTRIBUTORS;
+        let full = self.best.len() == self.size;
         let mut wanted: ByKey<Option<Contributor>> = (self.events.iter())
             .filter(|(key, events)| **events > least || !full && **events == least || **key == end)
             .map(|(key, _)| (*key, None))
@@ -158,10 +177,10 @@ impl Most {
     /// The fewest events of anybody who may be among the contributors.
     fn least(&self) -> i64 {
         match self.best.peek() {
-            Some(Reverse(least)) if self.best.len() == CONTRIBUTORS => least.events,
+            Some(Reverse(least)) if self.best.len() == self.size => least.events,
             _ => {
                 let mut events: Vec<i64> = self.events.values().copied().collect();
-                match events.len().checked_sub(CONTRIBUTORS) {
+                match events.len().checked_sub(self.size) {
                     Some(place) => *events.select_nth_unstable(place).1,
                     None => i64::MIN,
                 }
@@ -179,12 +198,13 @@ impl Most {
 
     fn place(&mut self, contributor: Contributor) {
         self.best.push(Reverse(contributor));
-        if self.best.len() > CONTRIBUTORS {
+        if self.best.len() > self.size {
             self.best.pop();
         }
     }
 
-    fn batch(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
+    /// Their rows, in no order.
+    pub(super) fn batch(mut self) -> Result<RecordBatch, arrow::error::ArrowError> {
         if let Some((_, last)) = self.last.take() {
             self.place(last);
         }
@@ -199,14 +219,16 @@ impl Most {
             Arc::new(sums.with_precision_and_scale(38, 0)?),
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.new_pages))),
         ];
-        RecordBatch::try_new(Grain::Users.columns_but_bucket(), columns.into())
+        RecordBatch::try_new(Grain::TopUsers.columns(), columns.into())
     }
 }
 
 /// How many users each server has so far.
 #[derive(Default)]
-struct Servers {
-    counts: BTreeMap<[Option<String>; 3], i64>,
+pub(super) struct Servers {
+    /// The number of each server, in the order in which they came.
+    numbers: BTreeMap<[Option<String>; 3], usize>,
+    counts: Vec<i64>,
     /// The users of a round.
     seen: ByKey<()>,
     /// The key that the last round ended with.
@@ -214,62 +236,91 @@ struct Servers {
 }
 
 impl Servers {
-    /// Takes in the rows of a round.
-    fn add(&mut self, parts: &[Part<'_, ServerUserRows>], end: u128) {
+    /// Takes in the rows of a round, and calls `first` with each key that has not come before and its server's number.
+    pub(super) fn add(&mut self, parts: &[Part<'_, ServerUserRows>], end: u128, mut first: impl FnMut(u128, usize)) {
         self.seen.clear();
         self.seen.extend(self.last.map(|key| (key, ())));
         for part in parts {
             for rows in part.rows.servers(part.range()) {
-                let server = rows.start;
-                let users = part
-                    .keys_of(rows)
-                    .filter(|key| self.seen.insert(*key, ()).is_none())
-                    .count();
-                if users > 0 {
-                    let server = part.rows.server(server).map(|text| text.map(str::to_owned));
-                    *self.counts.entry(server).or_default() += i64::try_from(users).unwrap_or_default();
+                let server = self.number(part.rows.server(rows.start));
+                for key in part.keys_of(rows) {
+                    if self.seen.insert(key, ()).is_none() {
+                        self.counts[server] += 1;
+                        first(key, server);
+                    }
                 }
             }
         }
         self.last = Some(end);
     }
 
-    fn batch(self) -> Result<RecordBatch, arrow::error::ArrowError> {
+    /// Takes back one user of the server of this number.
+    pub(super) fn uncount(&mut self, server: usize) {
+        self.counts[server] -= 1;
+    }
+
+    /// Adds what [`Servers::batch`] gave.
+    pub(super) fn add_counts(&mut self, rows: &RecordBatch) -> Result<(), arrow::error::ArrowError> {
+        let [name, language, project] = SERVER.map(|column| texts(rows, column));
+        let columns = [name?, language?, project?];
+        let counts = numbers::<Int64Type>(rows, "unique_users")?;
+        for (row, count) in counts.values().iter().enumerate() {
+            let server = self.number(columns.map(|column| text(column, row)));
+            self.counts[server] += count;
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, server: [Option<&str>; 3]) -> usize {
+        let next = self.counts.len();
+        let number = *self
+            .numbers
+            .entry(server.map(|text| text.map(str::to_owned)))
+            .or_insert(next);
+        if number == next {
+            self.counts.push(0);
+        }
+        number
+    }
+
+    /// A row for each server that has users.
+    pub(super) fn batch(self) -> Result<RecordBatch, arrow::error::ArrowError> {
         let mut keys = [(); 3].map(|()| StringViewBuilder::new());
-        for server in self.counts.keys() {
-            for (column, text) in keys.iter_mut().zip(server) {
+        let mut counts = Vec::new();
+        for (server, number) in self.numbers {
+            for (column, text) in keys.iter_mut().zip(&server) {
                 column.append_option(text.as_deref());
             }
+            counts.push(self.counts[number]);
         }
-        let names = ["server_name", "language", "project"];
-        let mut fields = names.map(|name| Field::new(name, DataType::Utf8View, true)).to_vec();
-        fields.push(Field::new("unique_users", DataType::Int64, true));
         let mut columns: Vec<ArrayRef> = keys.map(|mut column| Arc::new(column.finish()) as ArrayRef).to_vec();
-        columns.push(Arc::new(Int64Array::from_iter_values(self.counts.into_values())));
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        columns.push(Arc::new(Int64Array::from(counts)));
+        RecordBatch::try_new(Grain::Servers.columns(), columns)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow::array::AsArray;
-    use arrow::datatypes::Int64Type;
+pub(super) mod tests {
+    use arrow::datatypes::Decimal128Type;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::history::rollup::piece::{Holder, encode};
+    use crate::history::rollup::piece::{Holder, Piece, encode};
     use crate::history::scan::Codes;
 
     /// A user, the number of the server, and events.
-    type Done = (u32, u8, i64);
+    pub type Done = (u32, u8, i64);
+
+    /// What a row of the contributors says: events, bytes and new pages.
+    type Sum = (i64, i64, i64);
 
     /// So many rows that a piece has several rounds.
-    fn pieces() -> impl Strategy<Value = Vec<Vec<Done>>> {
+    pub fn pieces() -> impl Strategy<Value = Vec<Vec<Done>>> {
         let done = (0..20_000_u32, 0..3_u8, 0..4_i64);
         prop::collection::vec(prop::collection::vec(done, 0..9000), 0..4)
     }
 
-    async fn piece(grain: Grain, done: &[Done]) -> ScanFile {
+    pub async fn piece(grain: Grain, partial: &str, done: &[Done]) -> Piece {
         let texts = |text: &dyn Fn(&Done) -> String| {
             let texts = StringViewArray::from_iter_values(done.iter().map(text));
             (Arc::new(texts) as ArrayRef, true)
@@ -296,26 +347,38 @@ mod tests {
         let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
         let codes = Codes::default();
         let rows = codes.encoded(&batch).unwrap();
-        encode(&Holder::default(), grain, "a", &rows, &codes)
-            .await
-            .unwrap()
-            .scan()
+        encode(&Holder::default(), grain, partial, &rows, &codes).await.unwrap()
     }
 
-    /// What is computed of pieces.
-    fn computed<F: Future<Output = Result<RecordBatch, HistoryError>>>(
-        grain: Grain,
-        pieces: &[Vec<Done>],
-        compute: impl Fn(Vec<ScanFile>) -> F,
-    ) -> RecordBatch {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let mut files = Vec::new();
-            for done in pieces {
-                files.push(piece(grain, done).await);
-            }
-            compute(files).await.unwrap()
-        })
+    /// The contributors as they should be.
+    pub fn expected_contributors(pieces: &[Vec<Done>]) -> Vec<(String, Sum)> {
+        let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+        for (user, _, events) in pieces.iter().flatten() {
+            let sum = sums.entry(format!("the user with number {user}")).or_default();
+            *sum = (sum.0 + events, sum.1 + events * 3, sum.2 + 1);
+        }
+        ranked(sums.into_iter().collect())
+    }
+
+    /// The contributors as they were computed.
+    pub fn found_contributors(rows: &RecordBatch) -> Vec<(String, Sum)> {
+        let number = |name, row: usize| numbers::<Int64Type>(rows, name).unwrap().value(row);
+        let users = texts(rows, "user").unwrap();
+        let bytes = numbers::<Decimal128Type>(rows, "bytes_sum").unwrap();
+        let row = |row| {
+            let bytes = i64::try_from(bytes.value(row)).unwrap();
+            (
+                users.value(row).to_owned(),
+                (number("events", row), bytes, number("new_pages", row)),
+            )
+        };
+        ranked((0..rows.num_rows()).map(row).collect())
+    }
+
+    fn ranked(mut rows: Vec<(String, Sum)>) -> Vec<(String, Sum)> {
+        rows.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
+        rows.truncate(CONTRIBUTORS);
+        rows
     }
 
     proptest! {
@@ -323,42 +386,16 @@ mod tests {
 
         #[test]
         fn contributors_are_those_with_the_most_events(pieces in pieces()) {
-            let mut sums: BTreeMap<String, (i64, i64, i64)> = BTreeMap::new();
-            for (user, _, events) in pieces.iter().flatten() {
-                let sum = sums.entry(format!("the user with number {user}")).or_default();
-                *sum = (sum.0 + events, sum.1 + events * 3, sum.2 + 1);
-            }
-            let mut expected: Vec<_> = sums.into_iter().collect();
-            expected.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
-            expected.truncate(CONTRIBUTORS);
-            let rows = computed(Grain::Users, &pieces, contributors);
-            let number = |name: &str, row: usize| {
-                rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row)
-            };
-            let users = rows.column_by_name("user").unwrap().as_string_view();
-            let bytes = rows.column_by_name("bytes_sum").unwrap().as_primitive::<arrow::datatypes::Decimal128Type>();
-            let mut found: Vec<_> = (0..rows.num_rows())
-                .map(|row| {
-                    let bytes = i64::try_from(bytes.value(row)).unwrap();
-                    (users.value(row).to_owned(), (number("events", row), bytes, number("new_pages", row)))
-                })
-                .collect();
-            found.sort_by_key(|(user, sum)| (Reverse(sum.0), user.clone()));
-            prop_assert_eq!(found, expected);
-        }
-
-        #[test]
-        fn each_user_of_a_server_counts_once(pieces in pieces()) {
-            let mut users: BTreeMap<String, std::collections::BTreeSet<u32>> = BTreeMap::new();
-            for (user, server, _) in pieces.iter().flatten() {
-                users.entry(server.to_string()).or_default().insert(*user);
-            }
-            let rows = computed(Grain::ServerUsers, &pieces, server_unique_users);
-            let servers = rows.column_by_name("server_name").unwrap().as_string_view();
-            let counts = rows.column_by_name("unique_users").unwrap().as_primitive::<Int64Type>();
-            let found: Vec<_> = servers.iter().flatten().map(str::to_owned).zip(counts.values().iter().copied()).collect();
-            let expected: Vec<_> = users.into_iter().map(|(server, users)| (server, users.len() as i64)).collect();
-            prop_assert_eq!(found, expected);
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let rows = runtime.block_on(async {
+                let mut files = Vec::new();
+                for done in &pieces {
+                    files.push(piece(Grain::Users, "a", done).await.scan());
+                }
+                contributors(files).await.unwrap()
+            });
+            prop_assert_eq!(rows.num_rows(), expected_contributors(&pieces).len());
+            prop_assert_eq!(found_contributors(&rows), expected_contributors(&pieces));
         }
     }
 }

@@ -215,13 +215,17 @@ async fn a_damaged_rollup_is_made_anew() {
     grow(&lake, &mut all, ten(1)).await;
     grow(&lake, &mut all, ten(30)).await;
     run_over(&lake, &all, &two_days()).await;
-    // The finest grain is not looked at where nothing is new.
-    for (grain, damage) in [
-        (Grain::Users, "removed"),
-        (Grain::ServerUsers, "cut short"),
-        (Grain::Places, "changed"),
-        (Grain::Hours, "empty"),
-        (Grain::Detail, "changed"),
+    // The days' users are looked at where the window has other days than the last, the finest grain and the pairs of
+    // servers and users where something is new.
+    for (grain, damage, days, grows) in [
+        (Grain::Users, "removed", 3, false),
+        (Grain::ServerUsers, "cut short", 4, false),
+        (Grain::TopUsers, "removed", 4, false),
+        (Grain::Servers, "cut short", 4, false),
+        (Grain::Pairs, "changed", 4, true),
+        (Grain::Places, "changed", 4, false),
+        (Grain::Hours, "empty", 4, false),
+        (Grain::Detail, "changed", 4, true),
     ] {
         let folder_name = format!("grain={}/", grain.name());
         let files = kept_files(&lake).await;
@@ -237,11 +241,11 @@ async fn a_damaged_rollup_is_made_anew() {
             "empty" => std::fs::write(&path, b"").unwrap(),
             _ => std::fs::write(&path, &bytes).unwrap(),
         }
-        if grain == Grain::Detail {
+        if grows {
             grow(&lake, &mut all, ten(1)).await;
         }
-        let report = run_over(&lake, &all, &two_days()).await;
-        assert_eq!(report.state, RollupState::Rebuilt, "{damage}");
+        let report = run_over(&lake, &all, &Window::before(now(), days)).await;
+        assert_eq!(report.state, RollupState::Rebuilt, "{} {damage}", grain.name());
         assert!(report.reason.as_ref().unwrap().contains(&name), "{report:?}");
     }
 }

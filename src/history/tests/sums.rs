@@ -47,7 +47,15 @@ async fn defined(events: &[Event], grain: &str) -> Vec<RecordBatch> {
 
 fn grains(sums: &Sums, codes: &Codes) -> Vec<(&'static str, RecordBatch)> {
     let rows = |grain: Grain| codes.decoded(&sums.rows_of(grain).unwrap()).unwrap();
-    Grain::ALL.map(|grain| (grain.name(), rows(grain))).into()
+    [
+        Grain::Detail,
+        Grain::Users,
+        Grain::ServerUsers,
+        Grain::Places,
+        Grain::Hours,
+    ]
+    .map(|grain| (grain.name(), rows(grain)))
+    .into()
 }
 
 proptest! {

@@ -2,11 +2,11 @@
 //!
 //! `views/rollup.sql` sums up a batch of files ([`batch`]); four coarser grains are made of that at once, so that the
 //! views need not touch the finest one again; those of days, whose rows stand in an order ([`order`]), are united
-//! ([`union`]) and summed up over the window ([`window`]). What one batch gives is a *partial*: partials of any split of
-//! the events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
-//! ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover yet ([`plan`],
-//! [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an hour
-//! ([`cut`]).
+//! ([`union`]) and summed up over the window ([`window`]), whose [`totals`] are kept. What one batch gives is a *partial*:
+//! partials of any split of the events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake
+//! keeps them as a Delta table ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover
+//! yet ([`plan`], [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an
+//! hour ([`cut`]).
 
 mod batch;
 mod columns;

@@ -13,8 +13,8 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::TryStreamExt;
 use futures::future::try_join;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::batch::spawned;
 use super::columns::numbers;
@@ -31,8 +31,10 @@ use crate::history::scan::{self, ScanFile};
 /// Users whose totals are kept. The more there are, the fewer events the last of them has, and the more a user who is not
 /// among them would need to be a contributor.
 const TOP_USERS: usize = 4096;
-/// Pairs of a file, about; sixteen bytes each.
-const FILE_PAIRS: u64 = 1 << 20;
+/// Pairs of a file, about; sixteen bytes each. Blocks of memory for larger ones would be asked of the system anew each time.
+const FILE_PAIRS: u64 = 1 << 18;
+/// Files of pairs that are fetched at a time.
+const FETCHED_AT_ONCE: usize = 3;
 /// Pairs that are encoded or decoded at a time.
 const BATCH_PAIRS: usize = 1 << 16;
 /// Rows that may have come since, whatever the number of pairs,
@@ -166,14 +168,15 @@ async fn take_out_known(
     mut known: impl FnMut(usize),
 ) -> Result<(), HistoryError> {
     let mut left = new;
-    for piece in pairs {
-        if left.is_empty() {
-            break;
-        }
-        let fault = |fault| HistoryError::from(&fault);
-        let mut batches = scan::rows_of(Grain::Pairs.columns(), piece.scan(), BATCH_PAIRS)
-            .await
-            .map_err(fault)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let fault = |fault| HistoryError::from(&fault);
+    let files: Vec<ScanFile> = pairs.iter().map(Piece::scan).collect();
+    let mut files = stream::iter(files)
+        .map(|file| scan::rows_of(Grain::Pairs.columns(), file, BATCH_PAIRS))
+        .buffered(FETCHED_AT_ONCE);
+    while let Some(mut batches) = files.try_next().await.map_err(fault)? {
         while let Some(batch) = batches.try_next().await.map_err(fault)? {
             let column = |name| {
                 let column = numbers::<Int64Type>(&batch, name).map(|column| column.values().clone());

@@ -9,11 +9,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, UInt32Array};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use futures::future::try_join;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::batch::spawned;
@@ -25,7 +27,7 @@ use super::piece::{Holder, Piece, PieceWriter};
 use super::union::{Union, unite};
 use super::window::{Most, Servers};
 use crate::history::HistoryError;
-use crate::history::read_fault::query_fault;
+use crate::history::read_fault::{FileFault, query_fault};
 use crate::history::scan::{self, ScanFile};
 
 /// Users whose totals are kept. The more there are, the fewer events the last of them has, and the more a user who is not
@@ -144,15 +146,21 @@ impl Totals {
         spawned(PAIRS, async move {
             let before = scan::read(&Grain::Servers.columns(), vec![servers]).await;
             let before = before.map_err(|error| query_fault(PAIRS, &error))?;
-            let mut servers = Servers::default();
+            let (mut servers, mut known) = (Servers::default(), Known::of(&pairs));
             let mut new: Vec<(u128, usize)> = Vec::new();
-            unite::<ServerUserRows>(since, |parts, end| {
-                let known = new.len();
+            let mut union = Union::<ServerUserRows>::open(since).await?;
+            while let Some(end) = union.round(|parts, end| {
+                let before = new.len();
                 servers.add(parts, end, |key, server| new.push((key, server)));
-                new[known..].sort_unstable();
-            })
-            .await?;
-            take_out_known(&new, &pairs, |server| servers.uncount(server)).await?;
+                new[before..].sort_unstable();
+            }) {
+                union.go_behind(end).await?;
+                if new.len() >= BATCH_PAIRS {
+                    known.take_out(&new, |server| servers.uncount(server)).await?;
+                    new.clear();
+                }
+            }
+            known.take_out(&new, |server| servers.uncount(server)).await?;
             let fault = |error: ArrowError| query_fault(PAIRS, &error.into());
             servers.add_counts(&before).map_err(fault)?;
             servers.batch().map_err(fault)
@@ -161,47 +169,70 @@ impl Totals {
     }
 }
 
-/// Calls `known` with the server of each of the new pairs, which ascend, that is in these files.
-async fn take_out_known(
-    new: &[(u128, usize)],
-    pairs: &[Piece],
-    mut known: impl FnMut(usize),
-) -> Result<(), HistoryError> {
-    let mut left = new;
-    if left.is_empty() {
-        return Ok(());
-    }
-    let fault = |fault| HistoryError::from(&fault);
-    let files: Vec<ScanFile> = pairs.iter().map(Piece::scan).collect();
-    let mut files = stream::iter(files)
-        .map(|file| scan::rows_of(Grain::Pairs.columns(), file, BATCH_PAIRS))
-        .buffered(FETCHED_AT_ONCE);
-    while let Some(mut batches) = files.try_next().await.map_err(fault)? {
-        while let Some(batch) = batches.try_next().await.map_err(fault)? {
-            let column = |name| {
-                let column = numbers::<Int64Type>(&batch, name).map(|column| column.values().clone());
-                column.map_err(|error| query_fault(PAIRS, &error.into()))
-            };
-            let (high, low) = (column(PAIR_HIGH)?, column(PAIR_LOW)?);
-            let Some((last_high, last_low)) = high.last().zip(low.last()) else {
-                continue;
-            };
-            let last = pair(*last_high, *last_low);
-            let mut at = 0;
-            while let Some(((key, server), rest)) = left.split_first()
-                && *key <= last
-            {
-                let wanted = (key >> 64) as u64;
-                at += high[at..].partition_point(|high| high.cast_unsigned() < wanted);
-                let alike = high[at..].iter().zip(&low[at..]).map(|(high, low)| pair(*high, *low));
-                if alike.take_while(|pair| pair <= key).any(|pair| pair == *key) {
-                    known(*server);
-                }
-                left = rest;
-            }
+/// Pairs in files, among which others are looked up that ascend as they do.
+struct Known {
+    batches: BoxStream<'static, Result<RecordBatch, FileFault>>,
+    high: ScalarBuffer<i64>,
+    low: ScalarBuffer<i64>,
+    at: usize,
+}
+
+impl Known {
+    fn of(pairs: &[Piece]) -> Known {
+        let files: Vec<ScanFile> = pairs.iter().map(Piece::scan).collect();
+        let files = stream::iter(files)
+            .map(|file| scan::rows_of(Grain::Pairs.columns(), file, BATCH_PAIRS))
+            .buffered(FETCHED_AT_ONCE);
+        Known {
+            batches: files.try_flatten().boxed(),
+            high: ScalarBuffer::default(),
+            low: ScalarBuffer::default(),
+            at: 0,
         }
     }
-    Ok(())
+
+    /// Calls `known` with the server of each of these pairs that is in the files. They ascend, also from call to call.
+    async fn take_out(&mut self, new: &[(u128, usize)], mut known: impl FnMut(usize)) -> Result<(), HistoryError> {
+        for (key, server) in new {
+            while self.last().is_none_or(|last| last < *key) {
+                if !self.go_on().await? {
+                    return Ok(());
+                }
+            }
+            if self.has(*key) {
+                known(*server);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last pair at hand.
+    fn last(&self) -> Option<u128> {
+        Some(pair(*self.high.last()?, *self.low.last()?))
+    }
+
+    /// Goes on to the next batch; false where there is none.
+    async fn go_on(&mut self) -> Result<bool, HistoryError> {
+        let next = self.batches.try_next().await;
+        let Some(batch) = next.map_err(|fault| HistoryError::from(&fault))? else {
+            return Ok(false);
+        };
+        let half = |name| {
+            let half = numbers::<Int64Type>(&batch, name).map(|half| half.values().clone());
+            half.map_err(|error| query_fault(PAIRS, &error.into()))
+        };
+        (self.high, self.low, self.at) = (half(PAIR_HIGH)?, half(PAIR_LOW)?, 0);
+        Ok(true)
+    }
+
+    /// Whether the batch at hand has this pair.
+    fn has(&mut self, key: u128) -> bool {
+        let wanted = (key >> 64) as u64;
+        self.at += self.high[self.at..].partition_point(|high| high.cast_unsigned() < wanted);
+        let halves = self.high[self.at..].iter().zip(&self.low[self.at..]);
+        let mut pairs = halves.map(|(high, low)| pair(*high, *low));
+        pairs.find(|pair| *pair >= key) == Some(key)
+    }
 }
 
 fn pair(high: i64, low: i64) -> u128 {
@@ -414,10 +445,10 @@ mod tests {
         let wanted = keys.iter().flat_map(|key| [*key, key + 1]).chain([0, u128::MAX]);
         let mut new: Vec<(u128, usize)> = wanted.map(|key| (key, usize::from(keys.contains(&key)))).collect();
         new.sort_unstable();
-        let mut found = [0, 0];
-        take_out_known(&new, &pairs, |is_there| found[is_there] += 1)
-            .await
-            .unwrap();
+        let (mut found, mut known) = ([0, 0], Known::of(&pairs));
+        for new in new.chunks(70) {
+            known.take_out(new, |is_there| found[is_there] += 1).await.unwrap();
+        }
         assert_eq!(found, [0, keys.len()]);
     }
 }

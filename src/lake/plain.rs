@@ -110,7 +110,7 @@ const PARQUET: &str = ".parquet";
 fn is_data(folder: &Path, location: &Path) -> bool {
     let hidden = location
         .prefix_match(folder)
-        .is_some_and(|mut parts| parts.any(|part| part.as_ref().starts_with(['_', '.'])));
+        .is_some_and(|mut parts| parts.any(|part| walk::is_hidden(part.as_ref())));
     location.as_ref().ends_with(PARQUET) && !hidden
 }
 

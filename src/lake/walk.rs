@@ -28,7 +28,7 @@ pub(super) fn files(folder: &Folder, is_wanted: impl Fn(&str) -> bool) -> Result
             let entry = entry.map_err(fault)?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(['_', '.']) {
+            if is_hidden(&name) {
                 continue;
             }
             match look(&entry, is_wanted(&name)).map_err(fault)? {
@@ -39,6 +39,11 @@ pub(super) fn files(folder: &Folder, is_wanted: impl Fn(&str) -> bool) -> Result
         }
     }
     Ok(found)
+}
+
+/// Whether a name hides a file or folder from readers of a table.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['_', '.'])
 }
 
 enum Entry {

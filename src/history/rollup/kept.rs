@@ -58,6 +58,11 @@ pub(in crate::history) enum Found {
 /// A rollup.
 pub(in crate::history) struct Kept {
     pub(super) base: Base,
+    pub(super) files: Files,
+}
+
+/// What the files of a rollup are.
+pub(in crate::history) struct Files {
     pub(super) covered: Coverage,
     /// The pieces of partials.
     pub(super) pieces: Vec<Piece>,
@@ -120,26 +125,12 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
         beyond_repair: false,
     };
     Ok(match read {
-        Ok(files) => Found::Kept(Box::new(Kept {
-            base,
-            covered: files.covered,
-            pieces: files.pieces,
-            hours: files.hours,
-            totals: files.totals,
-        })),
+        Ok(files) => Found::Kept(Box::new(Kept { base, files })),
         Err(reason) => Found::Void {
             base: Box::new(base),
             reason,
         },
     })
-}
-
-/// What the table's files are.
-struct Files {
-    covered: Coverage,
-    pieces: Vec<Piece>,
-    hours: Piece,
-    totals: Option<Totals>,
 }
 
 fn read(lake: &Lake, files: &[DataFile]) -> Result<Files, String> {

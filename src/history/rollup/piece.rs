@@ -136,6 +136,13 @@ pub(super) async fn encode(
     writer.finish(holder, partial).await
 }
 
+/// Encodes rows that need no codes and no order as a piece of its own.
+pub(super) async fn written(holder: &Holder, grain: Grain, rows: &RecordBatch) -> Result<Piece, HistoryError> {
+    let mut writer = PieceWriter::new(grain)?;
+    writer.write(rows)?;
+    writer.finish(holder, &uuid::Uuid::new_v4().to_string()).await
+}
+
 /// Takes the rows of a piece batch by batch.
 pub(super) struct PieceWriter {
     grain: Grain,

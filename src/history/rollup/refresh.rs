@@ -10,9 +10,9 @@ use super::batch::{Batch, Partial, Workshop, sum_up_all};
 use super::cut::Seconds;
 use super::grain::{Grain, definition};
 use super::hours;
-use super::kept::{self, Base, Found, Kept};
+use super::kept::{self, Base, Files, Found, Kept};
 use super::merge;
-use super::piece::{Piece, PieceWriter};
+use super::piece::{Piece, written};
 use super::plan::{Coverage, Plan, Work, hours_of, plan, reach, work_on};
 use super::relations::{Relations, Source, relations};
 use super::totals::Totals;
@@ -160,14 +160,8 @@ pub(in crate::history) async fn sum_up(
         Ok(Found::Void { base, reason }) => (*base, reason),
         Ok(Found::Kept(kept)) if full => (kept.base, "everything was to be computed afresh".to_owned()),
         Ok(Found::Kept(kept)) => {
-            let Kept {
-                base,
-                covered,
-                pieces,
-                hours,
-                totals,
-            } = *kept;
-            match add(request, &covered, pieces, hours, totals).await {
+            let Kept { base, files } = *kept;
+            match add(request, files).await {
                 Ok(summed) => {
                     return Ok(Summed {
                         base: Some(base),
@@ -254,12 +248,14 @@ async fn anew(request: Request<'_>, base: Option<Base>, reason: String) -> Resul
 /// The kept rollup with what it lacks.
 async fn add(
     request: Request<'_>,
-    covered: &Coverage,
-    mut pieces: Vec<Piece>,
-    hours: Piece,
-    totals: Option<Totals>,
+    Files {
+        covered,
+        mut pieces,
+        hours,
+        totals,
+    }: Files,
 ) -> Result<Summed, Obstacle> {
-    let (work, covers) = match planned(&request, covered).await? {
+    let (work, covers) = match planned(&request, &covered).await? {
         Plan::Add { work, covers } => (work, covers),
         Plan::Anew { reason } => return Err(Obstacle::Kept(reason)),
         Plan::Apart { reason } => return Ok(anew(request, None, reason).await?),
@@ -302,7 +298,7 @@ async fn add(
         files_summed,
     };
     let now = coverage(&request, covers, &summed.left_out).await?;
-    let now = now.filter(|now| now != covered);
+    let now = now.filter(|now| *now != covered);
     Ok(summed.finish(&workshop, &request, report, None, now, merges).await?)
 }
 
@@ -363,7 +359,7 @@ impl Computed {
         let left_out = missed.collect();
         let mut pieces = self.pieces;
         if covers.is_some() {
-            pieces.push(hours_piece(workshop, &self.hours).await?);
+            pieces.push(written(&workshop.holder, Grain::Hours, &self.hours).await?);
             pieces.extend(self.totals.pieces().cloned());
         }
         Ok(Summed {
@@ -443,10 +439,4 @@ fn taken_apart(partials: Vec<Partial>) -> (Vec<Piece>, Vec<RecordBatch>) {
         .map(|partial| (partial.pieces, partial.hours))
         .unzip();
     (pieces.into_iter().flatten().collect(), hours)
-}
-
-async fn hours_piece(workshop: &Workshop, hours: &RecordBatch) -> Result<Piece, HistoryError> {
-    let mut writer = PieceWriter::new(Grain::Hours)?;
-    writer.write(hours)?;
-    writer.finish(&workshop.holder, &uuid::Uuid::new_v4().to_string()).await
 }

@@ -23,7 +23,7 @@ use super::columns::numbers;
 use super::cut::Seconds;
 use super::grain::{Grain, PAIR_HIGH, PAIR_LOW};
 use super::order::{Rows, ServerUserRows, UserRows};
-use super::piece::{Holder, Piece, PieceWriter};
+use super::piece::{Holder, Piece, PieceWriter, written};
 use super::union::{Union, unite};
 use super::window::{Most, Servers};
 use crate::history::HistoryError;
@@ -248,7 +248,7 @@ async fn top_users(holder: Holder, users: Vec<ScanFile>) -> Result<Piece, Histor
     let mut order: Vec<u32> = (0..).take(keys.len()).collect();
     order.sort_unstable_by_key(|row| keys[*row as usize]);
     let rows = take_record_batch(&rows, &UInt32Array::from(order)).map_err(fault)?;
-    piece_of(&holder, Grain::TopUsers, &rows).await
+    written(&holder, Grain::TopUsers, &rows).await
 }
 
 async fn pairs(holder: Holder, server_users: Vec<ScanFile>) -> Result<(Piece, Vec<Piece>), HistoryError> {
@@ -265,7 +265,7 @@ async fn pairs(holder: Holder, server_users: Vec<ScanFile>) -> Result<(Piece, Ve
             files.write().await?;
         }
     }
-    let servers = piece_of(&holder, Grain::Servers, &servers.batch().map_err(fault)?).await?;
+    let servers = written(&holder, Grain::Servers, &servers.batch().map_err(fault)?).await?;
     Ok((servers, files.finish().await?))
 }
 
@@ -319,12 +319,6 @@ impl PairFiles<'_> {
         }
         Ok(self.done)
     }
-}
-
-async fn piece_of(holder: &Holder, grain: Grain, rows: &RecordBatch) -> Result<Piece, HistoryError> {
-    let mut writer = PieceWriter::new(grain)?;
-    writer.write(rows)?;
-    writer.finish(holder, &uuid::Uuid::new_v4().to_string()).await
 }
 
 #[cfg(test)]

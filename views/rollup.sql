@@ -1,4 +1,5 @@
--- The rollup: everything that the five history tables need, as counts and sums.
+-- The rollup: everything that the five history tables need, as counts and sums. What is kept of it are the coarser grains
+-- of the other rollup_*.sql.
 --
 -- Grain:   one row per hour (UTC), user, is_bot, server_name, language and project; a null key is a key of its own.
 -- Reads:   events, the archived events; only those from $first to $last, both included, epoch seconds.

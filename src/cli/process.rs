@@ -108,21 +108,13 @@ fn log(step: Step) {
         Step::Reading { files, lake_version } => tracing::info!(files, lake_version, "reading the lake"),
         Step::Summed {
             events,
-            rollup_rows,
             files,
             rollup,
             reason,
         } => match reason {
-            None => tracing::info!(events, rollup_rows, files, rollup = rollup.as_str(), "events summed up"),
+            None => tracing::info!(events, files, rollup = rollup.as_str(), "events summed up"),
             Some(reason) => {
-                tracing::info!(
-                    events,
-                    rollup_rows,
-                    files,
-                    rollup = rollup.as_str(),
-                    reason,
-                    "events summed up"
-                );
+                tracing::info!(events, files, rollup = rollup.as_str(), reason, "events summed up");
             }
         },
         Step::Computed { table, rows } => tracing::info!(table, rows, "table computed"),

@@ -86,7 +86,6 @@ fn tell(summed: &Summed, progress: &(dyn Fn(Step) + Sync)) {
     } = summed.report.clone();
     progress(Step::Summed {
         events: summed.relations.events,
-        rollup_rows: summed.rows,
         files: files_summed,
         rollup: state,
         reason,

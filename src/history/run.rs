@@ -36,8 +36,6 @@ pub enum Step {
     Summed {
         /// Events of the window.
         events: u64,
-        /// Rows of the rollup.
-        rollup_rows: u64,
         /// Data files that were summed up for it.
         files: usize,
         /// How the run came by the rollup.

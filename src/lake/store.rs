@@ -111,7 +111,7 @@ impl Lake {
     }
 
     /// The folder of something under the lake, where the lake is a local one.
-    pub(super) fn folder(&self, under: &str) -> Option<PathBuf> {
+    pub(crate) fn folder(&self, under: &str) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(under))
     }
 

@@ -1,21 +1,32 @@
 //! Events into partials: a batch of files summed up, as many partials as that takes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::cut::Seconds;
 use super::grain::{Grain, SERVER};
+use super::order::Hashes;
 use super::piece::{self, Holder, Piece, ROWS};
+use super::plan::Work;
 use super::sums::Sums;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{self, Codes, LeftOut, ScanFile};
 use crate::history::session::{Engine, cores};
+use crate::lake::DataFile;
+
+/// Events that are summed up at once, by each core.
+const BATCH_EVENTS: u64 = 400_000;
+/// Bytes of an event in a file whose number of rows is not known.
+const BYTES_PER_EVENT: u64 = 50;
+
+const EVENTS: &str = "the rollup of the events";
 
 /// Rows, batch by batch.
 type Rows = BoxStream<'static, datafusion::error::Result<RecordBatch>>;
@@ -29,12 +40,38 @@ pub(super) struct Batch {
     pub(super) first: i64,
     /// to this one, both included.
     pub(super) last: i64,
+    /// The grains that are asked for.
+    pub(super) grains: &'static [Grain],
 }
 
-/// What some events add up to, at every grain.
+/// Work in batches of files, each as a scan of it; these grains are asked for.
+pub(super) fn batches(work: &Work, grains: &'static [Grain], scan: impl Fn(&DataFile) -> ScanFile) -> Vec<Batch> {
+    let mut files: Vec<&DataFile> = work.files.iter().collect();
+    // Neighbours in time have keys in common.
+    files.sort_by_key(|file| file.timestamps);
+    let (mut batches, mut events): (Vec<Batch>, u64) = (Vec::new(), 0);
+    for file in files {
+        match batches.last_mut() {
+            Some(batch) if events < BATCH_EVENTS => batch.files.push(scan(file)),
+            _ => {
+                events = 0;
+                batches.push(Batch {
+                    files: vec![scan(file)],
+                    first: work.seconds.0,
+                    last: work.seconds.1,
+                    grains,
+                });
+            }
+        }
+        events += file.rows.unwrap_or(file.size / BYTES_PER_EVENT);
+    }
+    batches
+}
+
+/// What some events add up to, at some grains.
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// Pieces of each grain but the hours'.
+    /// A piece of each grain.
     pub(super) pieces: Vec<Piece>,
     /// The hours, as far as these events go.
     pub(super) hours: RecordBatch,
@@ -49,10 +86,11 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    pub(super) fn new() -> Result<Workshop, HistoryError> {
+    /// One whose temporary files are in this folder, if they can be.
+    pub(super) fn new(folder: Option<PathBuf>) -> Result<Workshop, HistoryError> {
         Ok(Workshop {
             engine: Engine::new()?,
-            holder: Holder::default(),
+            holder: Holder::new(folder),
             left_out: LeftOut::default(),
         })
     }
@@ -64,14 +102,20 @@ pub(super) async fn sum_up_all(workshop: &Workshop, batches: Vec<Batch>) -> Resu
         .into_iter()
         .map(|batch| {
             let workshop = workshop.clone();
-            spawned(
-                "the rollup of the events",
-                async move { sum_up(&workshop, batch).await },
-            )
+            spawned(EVENTS, async move { sum_up(&workshop, batch).await })
         })
         .collect();
     let partials: Vec<Vec<Partial>> = stream::iter(tasks).buffered(cores()).try_collect().await?;
     Ok(partials.into_iter().flatten().collect())
+}
+
+/// The pieces of partials, and their hours.
+pub(super) fn taken_apart(partials: Vec<Partial>) -> (Vec<Piece>, Vec<RecordBatch>) {
+    let (pieces, hours): (Vec<_>, Vec<_>) = partials
+        .into_iter()
+        .map(|partial| (partial.pieces, partial.hours))
+        .unzip();
+    (pieces.into_iter().flatten().collect(), hours)
 }
 
 /// Runs work beside others; it ends with the returned future.
@@ -90,75 +134,51 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
 
 async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
     let seconds = (batch.first, batch.last);
-    let mut events = rows_to_code(workshop, &event_columns(), batch.files);
+    let mut events = events_to_code(workshop, batch.files);
     let mut partials = Vec::new();
-    while let Some((sums, codes)) = next_sums("the rollup of the events", &mut events, ROWS, |sums, events| {
-        sums.add_events(events, seconds)
-    })
-    .await?
-    {
-        partials.push(partial_of(workshop, &sums, &codes).await?);
+    while let Some((sums, codes)) = next_sums(&mut events, seconds).await? {
+        partials.push(partial_of(workshop, &sums, &codes, batch.grains).await?);
     }
     Ok(partials)
 }
 
-/// What rows of the finest grain add up to, those of all pieces together.
-pub(super) async fn sum_up_rows(
-    workshop: &Workshop,
-    what: &'static str,
-    columns: SchemaRef,
-    pieces: Vec<ScanFile>,
-) -> Result<(Sums, Codes), HistoryError> {
-    let mut rows = rows_to_code(workshop, &columns, pieces);
-    let sums = next_sums(what, &mut rows, usize::MAX, Sums::add_rows).await?;
-    Ok(sums.unwrap_or_default())
-}
-
-/// Adds up rows until there are `most` sums of the finest grain, or a few more; none where no row is left.
-pub(super) async fn next_sums(
-    what: &'static str,
-    rows: &mut Rows,
-    most: usize,
-    add: impl Fn(&mut Sums, &RecordBatch) -> Result<(), ArrowError>,
-) -> Result<Option<(Sums, Codes)>, HistoryError> {
-    let fault = |error| query_fault(what, &error);
+/// Adds up events until there are as many rows as a partial has, or a few more; none where no event is left.
+async fn next_sums(events: &mut Rows, seconds: Seconds) -> Result<Option<(Sums, Codes)>, HistoryError> {
+    let fault = |error| query_fault(EVENTS, &error);
     let (mut sums, codes) = (Sums::default(), Codes::default());
-    while sums.len() < most
-        && let Some(rows) = rows.try_next().await.map_err(fault)?
+    while sums.len() < ROWS
+        && let Some(events) = events.try_next().await.map_err(fault)?
     {
-        let added = codes.encoded(&rows).and_then(|rows| add(&mut sums, &rows));
+        let added = codes
+            .encoded(&events)
+            .and_then(|events| sums.add_events(&events, seconds));
         added.map_err(|error| fault(error.into()))?;
     }
     Ok((sums.len() > 0).then_some((sums, codes)))
 }
 
 /// Sums as a partial.
-pub(super) async fn partial_of(workshop: &Workshop, sums: &Sums, codes: &Codes) -> Result<Partial, HistoryError> {
+async fn partial_of(
+    workshop: &Workshop,
+    sums: &Sums,
+    codes: &Codes,
+    grains: &[Grain],
+) -> Result<Partial, HistoryError> {
     let name = uuid::Uuid::new_v4().to_string();
+    let hashes = Hashes::of(codes).map_err(|error| query_fault(EVENTS, &error.into()))?;
     let mut pieces = Vec::new();
-    for grain in Grain::OF_PARTIALS {
-        pieces.push(piece_of(workshop, grain, &name, sums, codes).await?);
+    for grain in grains {
+        let rows = sums
+            .rows_of(*grain)
+            .map_err(|error| query_fault(grain.name(), &error.into()))?;
+        pieces.push(piece::encode(&workshop.holder, *grain, &name, &rows, (codes, &hashes)).await?);
     }
     let hours = hours_of(sums)?;
     Ok(Partial { pieces, hours })
 }
 
-/// A grain of sums, as a piece of a partial.
-pub(super) async fn piece_of(
-    workshop: &Workshop,
-    grain: Grain,
-    partial: &str,
-    sums: &Sums,
-    codes: &Codes,
-) -> Result<Piece, HistoryError> {
-    let rows = sums
-        .rows_of(grain)
-        .map_err(|error| query_fault(grain.name(), &error.into()))?;
-    piece::encode(&workshop.holder, grain, partial, &rows, codes).await
-}
-
 /// The hours of sums, as far as these go.
-pub(super) fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
+fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
     let hours = sums.rows_of(Grain::Hours);
     piece::conformed(
         Grain::Hours,
@@ -166,8 +186,9 @@ pub(super) fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
     )
 }
 
-/// Rows of events or of the finest grain as they are read to be coded: servers come as dictionaries.
-pub(super) fn rows_to_code(workshop: &Workshop, columns: &SchemaRef, files: Vec<ScanFile>) -> Rows {
+/// Events as they are read to be coded: servers come as dictionaries.
+fn events_to_code(workshop: &Workshop, files: Vec<ScanFile>) -> Rows {
+    let columns = event_columns();
     let fields = columns.fields().iter().map(|field| match field.name().as_str() {
         name if SERVER.contains(&name) => Field::new(name, Codes::few_texts(), true),
         _ => field.as_ref().clone(),

@@ -11,8 +11,8 @@ use super::order;
 /// What a row of the rollup stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::history) enum Grain {
-    /// An hour, user, is_bot, server_name, language and project.
-    Detail,
+    /// An hour and user.
+    HourUsers,
     /// A day, user and is_bot.
     Users,
     /// A day, server_name, language, project and user.
@@ -34,8 +34,7 @@ pub(super) const SERVER: [&str; 3] = ["server_name", "language", "project"];
 
 /// Sums up events.
 pub(in crate::history) const ROLLUP_SQL: &str = include_str!("../../../views/rollup.sql");
-/// Sums up rollups.
-pub(super) const MERGED_SQL: &str = include_str!("../../../views/rollup_merged.sql");
+const HOUR_USERS_SQL: &str = include_str!("../../../views/rollup_hour_users.sql");
 const USERS_SQL: &str = include_str!("../../../views/rollup_users.sql");
 const SERVER_USERS_SQL: &str = include_str!("../../../views/rollup_server_users.sql");
 const PLACES_SQL: &str = include_str!("../../../views/rollup_places.sql");
@@ -46,7 +45,7 @@ pub(super) fn definition() -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for text in [
         ROLLUP_SQL,
-        MERGED_SQL,
+        HOUR_USERS_SQL,
         USERS_SQL,
         SERVER_USERS_SQL,
         PLACES_SQL,
@@ -60,7 +59,7 @@ pub(super) fn definition() -> u32 {
 
 impl Grain {
     const ALL: [Grain; 8] = [
-        Grain::Detail,
+        Grain::HourUsers,
         Grain::Users,
         Grain::ServerUsers,
         Grain::Places,
@@ -71,12 +70,12 @@ impl Grain {
     ];
 
     /// Those that every partial has as a piece of its own.
-    pub(super) const OF_PARTIALS: [Grain; 4] = [Grain::Detail, Grain::Users, Grain::ServerUsers, Grain::Places];
+    pub(super) const OF_PARTIALS: [Grain; 4] = [Grain::HourUsers, Grain::Users, Grain::ServerUsers, Grain::Places];
 
     /// Its name in the table that the lake keeps, and in SQL.
     pub(in crate::history) fn name(self) -> &'static str {
         match self {
-            Grain::Detail => "rollup",
+            Grain::HourUsers => "hour_users",
             Grain::Users => "users",
             Grain::ServerUsers => "server_users",
             Grain::Places => "places",
@@ -92,11 +91,11 @@ impl Grain {
         Grain::ALL.into_iter().find(|grain| grain.name() == name)
     }
 
-    /// The SQL that defines it, over the finest grain, registered as `rollup`; none where it is of other grains.
+    /// The SQL that defines it, over what [`ROLLUP_SQL`] gives, registered as `rollup`; none where it is of other grains.
     #[cfg(test)]
     pub(in crate::history) fn sql(self) -> Option<&'static str> {
         match self {
-            Grain::Detail => Some(MERGED_SQL),
+            Grain::HourUsers => Some(HOUR_USERS_SQL),
             Grain::Users => Some(USERS_SQL),
             Grain::ServerUsers => Some(SERVER_USERS_SQL),
             Grain::Places => Some(PLACES_SQL),
@@ -109,7 +108,7 @@ impl Grain {
     pub(super) fn bucket(self) -> &'static str {
         match self {
             Grain::Users | Grain::ServerUsers => "day_bucket",
-            Grain::Detail | Grain::Places | Grain::Hours => "hour_bucket",
+            Grain::HourUsers | Grain::Places | Grain::Hours => "hour_bucket",
             Grain::TopUsers | Grain::Servers | Grain::Pairs => "",
         }
     }
@@ -117,18 +116,7 @@ impl Grain {
     /// Its columns, as its files and the engine have them.
     pub(super) fn columns(self) -> SchemaRef {
         let names: &[&str] = match self {
-            Grain::Detail => &[
-                "hour_bucket",
-                "user",
-                "is_bot",
-                "server_name",
-                "language",
-                "project",
-                "events",
-                "bytes_sum",
-                "bytes_known",
-                "new_pages",
-            ],
+            Grain::HourUsers => &["hour_bucket", KEY_HIGH, KEY_LOW],
             Grain::Users => &["day_bucket", "user", "is_bot", "events", "bytes_sum", "new_pages"],
             Grain::ServerUsers => &["day_bucket", "server_name", "language", "project", KEY_HIGH, KEY_LOW],
             Grain::Places => &[
@@ -162,11 +150,6 @@ impl Grain {
         let columns = self.columns();
         let fields = columns.fields().iter().filter(|field| field.name() != self.bucket());
         Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-    }
-
-    /// Those of the finest grain's columns that the hours are made of.
-    pub(super) fn columns_of_hours() -> SchemaRef {
-        columns(&["hour_bucket", "user", "is_bot", "events", "bytes_sum", "bytes_known"])
     }
 }
 
@@ -206,7 +189,7 @@ pub(super) fn table_columns() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns that hold what tells the users of a server apart ([`order`]).
+/// The columns that hold what tells the users of an hour or of a server apart ([`order`]).
 pub(super) const KEY_HIGH: &str = "key_high";
 /// Its lowest bits.
 pub(super) const KEY_LOW: &str = "key_low";

@@ -1,54 +1,45 @@
-//! The hours of the rollup: distinct users of parts do not add up, so an hour that several partials have is computed
-//! from the finest rows of all of them.
+//! The hours of the rollup: what several partials have of an hour adds up, but for its users, who are counted over the
+//! pieces of all of them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, TimestampMicrosecondArray};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::batch::{Workshop, hours_of, spawned, sum_up_rows};
+use super::batch::spawned;
 use super::columns::numbers;
 use super::cut::Seconds;
 use super::grain::Grain;
-use super::piece::{Piece, micros};
+use super::order::HourUserRows;
+use super::piece::{MICROS, Piece, micros};
+use super::union::{ByKey, Part, unite};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{Keep, Values};
+use crate::history::scan::{Keep, ScanFile, Values};
+use crate::history::session::cores;
 
-/// Events of hours whose users are counted at once.
-const EVENTS_AT_ONCE: i64 = 1_000_000;
+const HOURS: &str = "the hours";
 
 /// The hours of parts as those of the whole; `pieces` are the partials of all parts.
-pub(super) async fn combined(
-    workshop: &Workshop,
-    parts: Vec<RecordBatch>,
-    pieces: &[Piece],
-) -> Result<RecordBatch, HistoryError> {
-    let mut seen: BTreeMap<i64, (usize, i64)> = BTreeMap::new();
-    for (hour, events) in parts
+pub(super) async fn combined(parts: Vec<RecordBatch>, pieces: &[Piece]) -> Result<RecordBatch, HistoryError> {
+    let mut seen = HashSet::new();
+    let several: HashSet<i64> = parts
         .iter()
-        .flat_map(|part| starts(part).into_iter().zip(events_of(part)))
-    {
-        let seen = seen.entry(hour).or_default();
-        *seen = (seen.0 + 1, seen.1 + events);
-    }
-    let several: Vec<(i64, i64)> = (seen.into_iter())
-        .filter(|(_, (parts, _))| *parts > 1)
-        .map(|(hour, (_, events))| (hour, events))
+        .flat_map(starts)
+        .filter(|hour| !seen.insert(*hour))
         .collect();
     if several.is_empty() {
         return together(&parts);
     }
-    let hours: HashSet<i64> = several.iter().map(|(hour, _)| *hour).collect();
-    let mut all: Vec<RecordBatch> = Vec::new();
+    let users = unique_users(&several, pieces).await?;
+    let mut all = vec![summed(&parts, &users).map_err(|error| query_fault(HOURS, &error.into()))?];
     for part in &parts {
-        all.push(filtered(part, |hour| !hours.contains(&hour))?);
-    }
-    for hours in groups(&several) {
-        all.push(computed(workshop, hours, pieces).await?);
+        all.push(filtered(part, |hour| !several.contains(&hour))?);
     }
     together(&all)
 }
@@ -67,50 +58,119 @@ pub(super) fn events(hours: &RecordBatch) -> u64 {
 
 /// Batches of hours as one.
 pub(super) fn together(parts: &[RecordBatch]) -> Result<RecordBatch, HistoryError> {
-    concat_batches(&Grain::Hours.columns(), parts).map_err(|error| query_fault("the hours", &error.into()))
+    concat_batches(&Grain::Hours.columns(), parts).map_err(|error| query_fault(HOURS, &error.into()))
 }
 
-/// Hours, each with its events, in groups that are computed at a time: neighbours, as many as can be held.
-fn groups(hours: &[(i64, i64)]) -> Vec<HashSet<i64>> {
-    let mut groups: Vec<(HashSet<i64>, i64)> = Vec::new();
-    for (hour, events) in hours {
-        match groups.last_mut() {
-            Some((group, held)) if *held + events <= EVENTS_AT_ONCE => {
-                group.insert(*hour);
-                *held += events;
-            }
-            _ => groups.push((HashSet::from([*hour]), *events)),
-        }
-    }
-    groups.into_iter().map(|(group, _)| group).collect()
-}
-
-async fn computed(workshop: &Workshop, hours: HashSet<i64>, pieces: &[Piece]) -> Result<RecordBatch, HistoryError> {
-    let (first, last) = (hours.iter().min(), hours.iter().max());
-    let range = first
-        .zip(last)
-        .map(|(first, last)| (first.div_euclid(1_000_000), last.div_euclid(1_000_000)));
-    let ranges: Vec<Seconds> = range.into_iter().collect();
-    let hours = Arc::new(hours);
-    let files = pieces
-        .iter()
-        .filter(|piece| piece.grain == Grain::Detail && piece.overlaps(&ranges))
-        .map(|piece| {
-            let mut file = piece.scan();
-            file.keep = Some(Keep {
-                column: Grain::Detail.bucket(),
-                values: Values::Among(Arc::clone(&hours)),
-            });
-            file
+/// The number of each of these hours' users, over all pieces.
+async fn unique_users(hours: &HashSet<i64>, pieces: &[Piece]) -> Result<BTreeMap<i64, i64>, HistoryError> {
+    let mut ascending: Vec<i64> = hours.iter().copied().collect();
+    ascending.sort_unstable();
+    let tasks: Vec<_> = ascending
+        .chunks(ascending.len().div_ceil(cores()))
+        .map(|hours| {
+            let files = pieces_of(hours, pieces);
+            let mut counts: Counts = Counts {
+                users: hours.iter().map(|hour| (*hour, 0)).collect(),
+                ..Counts::default()
+            };
+            spawned("the users of hours", async move {
+                unite::<HourUserRows>(files, |parts, end| counts.add(parts, end)).await?;
+                Ok(counts.users)
+            })
         })
         .collect();
-    let workshop = workshop.clone();
-    spawned("the hours", async move {
-        let (sums, _) = sum_up_rows(&workshop, "the hours", Grain::columns_of_hours(), files).await?;
-        hours_of(&sums)
-    })
-    .await
+    let counts: Vec<BTreeMap<i64, i64>> = stream::iter(tasks).buffered(cores()).try_collect().await?;
+    Ok(counts.into_iter().flatten().collect())
 }
+
+/// What pieces have of these hours, which ascend.
+fn pieces_of(hours: &[i64], pieces: &[Piece]) -> Vec<ScanFile> {
+    let range = hours.first().zip(hours.last());
+    let range: Vec<Seconds> = range
+        .map(|(first, last)| (first.div_euclid(MICROS), last.div_euclid(MICROS)))
+        .into_iter()
+        .collect();
+    let hours: Arc<HashSet<i64>> = Arc::new(hours.iter().copied().collect());
+    let pieces = pieces.iter().filter(|piece| piece.grain == Grain::HourUsers);
+    pieces
+        .filter(|piece| piece.overlaps(&range))
+        .map(|piece| ScanFile {
+            keep: Some(Keep {
+                column: Grain::HourUsers.bucket(),
+                values: Values::Among(Arc::clone(&hours)),
+            }),
+            ..piece.scan()
+        })
+        .collect()
+}
+
+/// The number of each hour's users so far.
+#[derive(Default)]
+struct Counts {
+    users: BTreeMap<i64, i64>,
+    /// The users of a round.
+    seen: ByKey<()>,
+    /// The key that the last round ended with.
+    last: Option<u128>,
+}
+
+impl Counts {
+    /// Takes in the rows of a round.
+    fn add(&mut self, parts: &[Part<'_, HourUserRows>], end: u128) {
+        self.seen.clear();
+        self.seen.extend(self.last.map(|key| (key, ())));
+        for part in parts {
+            let hours = &part.rows.hours.values()[part.range()];
+            let mut keys = part.keys_of(part.range());
+            for hour in hours.chunk_by(|one, another| one == another) {
+                let new = keys.by_ref().take(hour.len());
+                let new = new.filter(|key| self.seen.insert(*key, ()).is_none()).count();
+                *self.users.entry(hour[0]).or_default() += new as i64;
+            }
+        }
+        self.last = Some(end);
+    }
+}
+
+/// What parts have of those hours whose users are known.
+fn summed(parts: &[RecordBatch], users: &BTreeMap<i64, i64>) -> Result<RecordBatch, ArrowError> {
+    let rows = users.len();
+    let places: BTreeMap<i64, usize> = users.keys().copied().zip(0..).collect();
+    let mut bytes: Vec<Option<i128>> = vec![None; rows];
+    let mut counts = COUNTS.map(|_| vec![0; rows]);
+    for part in parts {
+        let known = numbers::<Decimal128Type>(part, "bytes_sum")?;
+        let [events, bytes_known, bot_events, human_events] = COUNTS.map(|name| numbers::<Int64Type>(part, name));
+        let columns = [events?, bytes_known?, bot_events?, human_events?];
+        for (row, hour) in starts(part).into_iter().enumerate() {
+            let Some(place) = places.get(&hour).copied() else {
+                continue;
+            };
+            if known.is_valid(row) {
+                bytes[place] = Some(bytes[place].unwrap_or_default() + known.value(row));
+            }
+            for (count, column) in counts.iter_mut().zip(&columns) {
+                count[place] += column.value(row);
+            }
+        }
+    }
+    let bytes = Decimal128Array::from(bytes).with_precision_and_scale(38, 0)?;
+    let [events, bytes_known, bot_events, human_events] = counts.map(|count| Arc::new(Int64Array::from(count)));
+    let hours = TimestampMicrosecondArray::from_iter_values(users.keys().copied()).with_timezone("UTC");
+    let columns: [ArrayRef; 7] = [
+        Arc::new(hours),
+        events,
+        Arc::new(bytes),
+        bytes_known,
+        bot_events,
+        human_events,
+        Arc::new(Int64Array::from_iter_values(users.values().copied())),
+    ];
+    RecordBatch::try_new(Grain::Hours.columns(), columns.into())
+}
+
+/// The columns of hours that are counts and add up.
+const COUNTS: [&str; 4] = ["events", "bytes_known", "bot_events", "human_events"];
 
 fn events_of(hours: &RecordBatch) -> Vec<i64> {
     let events = numbers::<Int64Type>(hours, "events");
@@ -124,19 +184,46 @@ fn starts(hours: &RecordBatch) -> Vec<i64> {
 
 fn filtered(hours: &RecordBatch, keep: impl Fn(i64) -> bool) -> Result<RecordBatch, HistoryError> {
     let kept: BooleanArray = starts(hours).into_iter().map(|hour| Some(keep(hour))).collect();
-    filter_record_batch(hours, &kept).map_err(|error| query_fault("the hours", &error.into()))
+    filter_record_batch(hours, &kept).map_err(|error| query_fault(HOURS, &error.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
 
-    #[test]
-    fn hours_are_computed_together_as_far_as_they_can_be_held() {
-        let (few, many) = (EVENTS_AT_ONCE / 2, EVENTS_AT_ONCE * 2);
-        let hours = [(1, few), (2, few), (3, 1), (4, many), (5, 1), (6, 1)];
-        let expected = [vec![1, 2], vec![3], vec![4], vec![5, 6]];
-        assert_eq!(groups(&hours), expected.map(HashSet::from_iter));
-        assert!(groups(&[]).is_empty());
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::history::rollup::cut::HOUR;
+    use crate::history::rollup::window::tests::{piece, pieces};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn each_user_of_an_hour_counts_once_whatever_pieces_he_is_in(
+            parts in pieces(),
+            wanted in prop::collection::hash_set(0..3_i64, 1..4),
+        ) {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let mut expected: BTreeMap<i64, BTreeSet<u32>> =
+                wanted.iter().map(|hour| (hour * micros(HOUR), BTreeSet::new())).collect();
+            for (user, hour, _) in parts.iter().flatten() {
+                if let Some(users) = expected.get_mut(&(i64::from(*hour) * micros(HOUR))) {
+                    users.insert(*user);
+                }
+            }
+            let found = runtime.block_on(async {
+                let mut pieces = Vec::new();
+                for (number, done) in parts.iter().enumerate() {
+                    pieces.push(piece(Grain::HourUsers, &number.to_string(), done).await);
+                }
+                let hours = wanted.iter().map(|hour| hour * micros(HOUR)).collect();
+                unique_users(&hours, &pieces).await.unwrap()
+            });
+            let expected: BTreeMap<i64, i64> =
+                expected.into_iter().map(|(hour, users)| (hour, users.len() as i64)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

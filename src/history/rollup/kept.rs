@@ -6,8 +6,10 @@
 //! A commit goes exactly on top of the version that was read, or not at all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use deltalake_core::kernel::{Action, Add, Remove};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
@@ -33,6 +35,10 @@ const PIECE_TAG: &str = "lakebed.rollup";
 const COVERAGE_TAG: &str = "lakebed.covers";
 const TOTALS_TAG: &str = "lakebed.totals";
 const PARALLEL_PUTS: usize = 8;
+/// No run takes so long: what is no part of the table after it is nobody's.
+const LONG: Duration = Duration::from_secs(86_400);
+/// The folder of a local lake's table in which files wait until they are part of it. Readers of the table pass it over.
+const WAITING_ROOM: &str = "_waiting";
 
 /// What the table is, to whoever wants to commit on top of it.
 #[derive(Default)]
@@ -137,20 +143,20 @@ fn read(lake: &Lake, files: &[DataFile]) -> Result<Files, String> {
     if files.is_empty() {
         return Err("there was none".to_owned());
     }
-    let all = files.iter().map(|file| piece(lake, file)).collect::<Option<Vec<_>>>();
-    let all = all.ok_or("a file of it has lost its tags")?;
     let tag = |name: &str| files.iter().find_map(|file| file.tags.get(name));
-    let totals = tag(TOTALS_TAG).and_then(|text| totals(text, &all));
-    let (mut hours, others): (Vec<Piece>, Vec<Piece>) = all.into_iter().partition(|piece| piece.grain == Grain::Hours);
-    let (Some(hours), true) = (hours.pop(), hours.is_empty()) else {
-        return Err("it does not have one file of hours".to_owned());
-    };
     let covered: Coverage = tag(COVERAGE_TAG)
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or("its record of what it covers cannot be read")?;
     if covered.definition != definition() {
         return Err("it is of another definition".to_owned());
     }
+    let all = files.iter().map(|file| piece(lake, file)).collect::<Option<Vec<_>>>();
+    let all = all.ok_or("a file of it has lost its tags")?;
+    let totals = tag(TOTALS_TAG).and_then(|text| totals(text, &all));
+    let (mut hours, others): (Vec<Piece>, Vec<Piece>) = all.into_iter().partition(|piece| piece.grain == Grain::Hours);
+    let (Some(hours), true) = (hours.pop(), hours.is_empty()) else {
+        return Err("it does not have one file of hours".to_owned());
+    };
     let of_partials = others
         .into_iter()
         .filter(|piece| Grain::OF_PARTIALS.contains(&piece.grain));
@@ -188,6 +194,11 @@ fn piece(lake: &Lake, file: &DataFile) -> Option<Piece> {
         place: Place::Store(lake.store(), file.path.clone()),
         path: path.collect::<object_store::path::Path>().to_string(),
     })
+}
+
+/// The folder out of which files are moved to where they are to stay, where the lake is a local one.
+pub(super) fn waiting_room(lake: &Lake) -> Option<PathBuf> {
+    lake.folder(FOLDER).map(|folder| folder.join(WAITING_ROOM))
 }
 
 /// Makes the table hold exactly these pieces, those of the hours and the totals among them, as the record of what they
@@ -269,8 +280,9 @@ pub(super) async fn sweep(lake: &Lake) -> Result<(), LakeError> {
     let Some(snapshot) = TableSnapshot::load(lake, FOLDER, AsOf::Newest).await? else {
         return Ok(());
     };
+    sweep_waiting_room(lake).await;
     let live: HashSet<_> = snapshot.files.iter().map(|file| &file.path).collect();
-    let long_ago = Utc::now() - TimeDelta::days(1);
+    let long_ago = Utc::now() - LONG;
     for object in objects {
         if object.last_modified < long_ago && !live.contains(&object.location) {
             // What cannot be deleted now is tried again.
@@ -278,6 +290,21 @@ pub(super) async fn sweep(lake: &Lake) -> Result<(), LakeError> {
         }
     }
     Ok(())
+}
+
+/// Deletes what runs left in the waiting room that were killed.
+async fn sweep_waiting_room(lake: &Lake) {
+    let Some(folder) = waiting_room(lake) else { return };
+    let Ok(mut entries) = tokio::fs::read_dir(folder).await else {
+        return;
+    };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let modified = entry.metadata().await.and_then(|known| known.modified());
+        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > LONG)) {
+            // What cannot be deleted now is tried again.
+            let _ = tokio::fs::remove_file(entry.path()).await;
+        }
+    }
 }
 
 fn within(lake: &Lake, file: &DataFile) -> Option<String> {
@@ -348,6 +375,11 @@ async fn put(lake: Lake, piece: Piece) -> Result<(), LakeError> {
     let bytes = match &piece.place {
         Place::Memory(bytes) => bytes.clone(),
         Place::Temporary(file) => {
+            if let Some(folder) = lake.folder(FOLDER)
+                && file.move_to(&folder.join(&piece.path)).await.is_ok()
+            {
+                return Ok(());
+            }
             let read = tokio::fs::read(file.path()).await;
             read.map_err(|error| LakeError::Encode {
                 place: lake.shown(FOLDER),
@@ -378,7 +410,9 @@ async fn clear(lake: &Lake) -> Result<(), LakeError> {
         .try_collect()
         .await
         .map_err(fault)?;
-    for object in objects {
+    // What waits belongs to a run, this one among others.
+    let waits = lake.path(FOLDER).join(WAITING_ROOM);
+    for object in objects.iter().filter(|object| !object.location.prefix_matches(&waits)) {
         match store.delete(&object.location).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(fault(error)),

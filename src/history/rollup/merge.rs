@@ -1,51 +1,106 @@
 //! Small partials into larger ones, so that their number does not grow with the number of runs.
 
-use super::batch::{Partial, Workshop, partial_of, spawned, sum_up_rows};
-use super::grain::Grain;
-use super::piece::Piece;
-use crate::history::HistoryError;
+use std::collections::BTreeMap;
 
-/// A partial of fewer rows is small.
-const SMALL: u64 = 200_000;
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
+
+use super::batch::{Workshop, spawned};
+use super::grain::Grain;
+use super::order::reordered;
+use super::piece::{Piece, conformed, written_for};
+use crate::history::HistoryError;
+use crate::history::read_fault::query_fault;
+use crate::history::scan::{self, LeftOut};
+
+/// A partial of fewer rows, those of all its pieces, is small.
+const SMALL: u64 = 500_000;
 /// So many small partials are merged.
 const MOST_SMALL: usize = 16;
 
-/// The finest pieces of partials that should become one, group by group.
+/// The SQL that makes one partial's rows of those of several, for the grains that partials have.
+const MERGED: [(Grain, &str); Grain::OF_PARTIALS.len()] = [
+    (Grain::HourUsers, include_str!("../../../views/merged_hour_users.sql")),
+    (Grain::Users, include_str!("../../../views/merged_users.sql")),
+    (
+        Grain::ServerUsers,
+        include_str!("../../../views/merged_server_users.sql"),
+    ),
+    (Grain::Places, include_str!("../../../views/merged_places.sql")),
+];
+
+/// The pieces of partials that should become one, group by group.
 pub(super) fn groups(pieces: &[Piece]) -> Vec<Vec<Piece>> {
-    let mut small: Vec<&Piece> = pieces
-        .iter()
-        .filter(|piece| piece.grain == Grain::Detail && piece.rows < SMALL)
+    let mut partials: BTreeMap<&str, Vec<&Piece>> = BTreeMap::new();
+    for piece in pieces {
+        partials.entry(&piece.partial).or_default().push(piece);
+    }
+    let mut small: Vec<(u64, Vec<&Piece>)> = partials
+        .into_values()
+        .map(|pieces| (pieces.iter().map(|piece| piece.rows).sum(), pieces))
+        .filter(|(rows, _)| *rows < SMALL)
         .collect();
     if small.len() < MOST_SMALL {
         return Vec::new();
     }
     // Neighbours in time have keys in common.
-    small.sort_by_key(|piece| piece.range);
-    let mut groups: Vec<(u64, Vec<Piece>)> = Vec::new();
-    for piece in small {
+    small.sort_by_key(|(_, pieces)| pieces.iter().map(|piece| piece.range).max());
+    let mut groups: Vec<(u64, usize, Vec<Piece>)> = Vec::new();
+    for (rows, partial) in small {
+        let partial = partial.into_iter().cloned();
         match groups.last_mut() {
-            Some((rows, group)) if *rows < SMALL => {
-                *rows += piece.rows;
-                group.push(piece.clone());
+            Some((of_group, partials, group)) if *of_group < SMALL => {
+                *of_group += rows;
+                *partials += 1;
+                group.extend(partial);
             }
-            _ => groups.push((piece.rows, vec![piece.clone()])),
+            _ => groups.push((rows, 1, partial.collect())),
         }
     }
     groups
         .into_iter()
-        .map(|(_, group)| group)
-        .filter(|group| group.len() > 1)
+        .filter(|(_, partials, _)| *partials > 1)
+        .map(|(.., group)| group)
         .collect()
 }
 
-/// One partial in place of a group of them.
-pub(super) async fn merged(workshop: &Workshop, group: Vec<Piece>) -> Result<Partial, HistoryError> {
+/// The pieces of one partial in place of those of several.
+pub(super) async fn merged(workshop: &Workshop, group: Vec<Piece>) -> Result<Vec<Piece>, HistoryError> {
     let workshop = workshop.clone();
     spawned("the merged rollup", async move {
-        let files = group.iter().map(Piece::scan).collect();
-        let (sums, codes) = sum_up_rows(&workshop, "the merged rollup", Grain::Detail.columns(), files).await?;
-        partial_of(&workshop, &sums, &codes).await
+        let name = uuid::Uuid::new_v4().to_string();
+        let mut pieces = Vec::new();
+        for grain in MERGED {
+            pieces.push(merged_grain(&workshop, grain, &name, &group).await?);
+        }
+        Ok(pieces)
     })
+    .await
+}
+
+async fn merged_grain(
+    workshop: &Workshop,
+    (grain, sql): (Grain, &str),
+    partial: &str,
+    pieces: &[Piece],
+) -> Result<Piece, HistoryError> {
+    let fault = |error| query_fault(grain.name(), &error);
+    let (ctx, columns) = (workshop.engine.session(), grain.columns());
+    let of_grain = pieces.iter().filter(|piece| piece.grain == grain);
+    let files = of_grain.map(Piece::scan).collect();
+    scan::register(&ctx, grain.name(), &columns, files, &LeftOut::default()).map_err(fault)?;
+    let rows = ctx.sql(sql).await.map_err(fault)?.collect().await.map_err(fault)?;
+    let rows: Vec<RecordBatch> = rows
+        .iter()
+        .map(|rows| conformed(grain, rows))
+        .collect::<Result<_, _>>()?;
+    let rows = concat_batches(&columns, &rows).and_then(|rows| reordered(grain, &rows));
+    written_for(
+        &workshop.holder,
+        grain,
+        partial,
+        &rows.map_err(|error| fault(error.into()))?,
+    )
     .await
 }
 
@@ -56,7 +111,7 @@ mod tests {
 
     fn piece(number: i64, rows: u64) -> Piece {
         Piece {
-            grain: Grain::Detail,
+            grain: Grain::Places,
             partial: number.to_string(),
             range: (number, number),
             rows,

@@ -1,12 +1,11 @@
 //! The rollup: counts and sums of the events, from which the five tables are computed and which the lake keeps.
 //!
-//! `views/rollup.sql` sums up a batch of files ([`batch`]); four coarser grains are made of that at once, so that the
-//! views need not touch the finest one again; those of days, whose rows stand in an order ([`order`]), are united
-//! ([`union`]) and summed up over the window ([`window`]), whose [`totals`] are kept. What one batch gives is a *partial*:
-//! partials of any split of the events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake
-//! keeps them as a Delta table ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover
-//! yet ([`plan`], [`refresh`]), merges small partials ([`merge`]), and looks at events themselves where the window cuts an
-//! hour ([`cut`]).
+//! A batch of files is summed up ([`batch`], [`sums`]) at four grains at once, which `views/rollup*.sql` define; those with
+//! users in them, whose rows stand in an order ([`order`]), are united ([`union`]) and counted by the hour ([`hours`]) and
+//! over the window ([`window`]), whose [`totals`] are kept. What one batch gives is a *partial*: partials of any split of the
+//! events add up. They are [`piece::Piece`]s, Parquet files of one grain each, and the lake keeps them as a Delta table
+//! ([`kept`]) beside a record of what they cover. A run sums up only what that does not cover yet ([`plan`], [`refresh`]),
+//! merges small partials ([`merge`]), and looks at events themselves where the window cuts an hour or a day ([`cut`]).
 
 mod batch;
 mod columns;

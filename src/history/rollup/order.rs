@@ -8,16 +8,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt32Array,
+    Array, ArrayRef, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
+    UInt32Array,
 };
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, SchemaRef, UInt32Type};
+use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use twox_hash::XxHash64;
 
 use super::columns::{flags, numbers, texts};
+use super::cut::HOUR;
 use super::grain::{Grain, KEY_HIGH, KEY_LOW, SERVER};
+use super::piece::micros;
 use crate::history::scan::Codes;
 
 /// To be changed when the keys are: pieces that have others cannot be united with those that have these.
@@ -28,33 +31,55 @@ const SERVER_SEEDS: [u64; 3] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x
 /// and those of users.
 const USER_SEED: u64 = 0x5896_5cc7_5374_cc3f;
 const USER: &str = "user";
-/// The bits of a key that tell the users of one server apart.
+const HOUR_BUCKET: &str = "hour_bucket";
+/// The bits of a key that tell the users of one hour or server apart.
 const OF_USER: u128 = (1 << 96) - 1;
 
-/// Coded rows with their keys and in their order, where their grain has one.
-pub(super) fn ordered(grain: Grain, rows: &RecordBatch, codes: &Codes) -> Result<RecordBatch, ArrowError> {
+/// Coded rows with their keys and in their order, where their grain has one; each row of a set once.
+pub(super) fn ordered(grain: Grain, rows: &RecordBatch, hashes: &Hashes) -> Result<RecordBatch, ArrowError> {
     match grain {
         Grain::Users => {
-            let users = Hashes::of(rows, USER, USER_SEED, codes)?;
             let bots = flags(rows, "is_bot")?;
-            let keys = (0..rows.num_rows()).map(|row| user_key(users.at(row), is_bot(bots, row)));
-            take_record_batch(rows, &Order::of(keys).rows)
+            let keys = hashes.of_users(rows)?.zip(0..);
+            let keys = keys.map(|(user, row)| user_key(user, is_bot(bots, row)));
+            take_record_batch(rows, &Order::of(keys.collect()).rows)
+        }
+        Grain::HourUsers => {
+            let hours = numbers::<TimestampMicrosecondType>(rows, HOUR_BUCKET)?.values().iter();
+            let keys = hours.zip(hashes.of_users(rows)?);
+            let mut keys: Vec<u128> = keys.map(|(hour, user)| hour_user_key(*hour, user)).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            // All that there is to a row is in its key.
+            let hours = TimestampMicrosecondArray::from_iter_values(keys.iter().map(|key| hour_of(*key)));
+            let hours: ArrayRef = Arc::new(hours.with_timezone("UTC"));
+            with_keys([(HOUR_BUCKET, hours)].into_iter(), keys.iter().copied())
         }
         Grain::ServerUsers => {
-            let [name, language, project] =
-                [0, 1, 2].map(|column| Hashes::of(rows, SERVER[column], SERVER_SEEDS[column], codes));
-            let (name, language, project) = (name?, language?, project?);
-            let users = Hashes::of(rows, USER, USER_SEED, codes)?;
-            let keys = (0..rows.num_rows()).map(|row| {
-                let server = server_hash([name.at(row), language.at(row), project.at(row)]);
-                server_user_key(server, users.at(row))
-            });
-            let order = Order::of(keys);
+            let keys = hashes.of_servers(rows)?.zip(hashes.of_users(rows)?);
+            let keys = keys.map(|(server, user)| server_user_key(server, user)).collect();
+            let days = numbers::<TimestampMicrosecondType>(rows, "day_bucket")?.values();
+            let mut order = Order::of(keys);
+            order.once_each(|row| days[row]);
             let rows = rows.project(&columns_but(rows, USER))?;
-            with_keys(&take_record_batch(&rows, &order.rows)?, order.keys())
+            let rows = take_record_batch(&rows, &order.rows)?;
+            let (schema, columns) = (rows.schema(), rows.columns().iter().cloned());
+            let names = schema.fields().iter().map(|field| field.name().as_str());
+            with_keys(names.zip(columns), order.keys())
         }
         _ => Ok(rows.clone()),
     }
+}
+
+/// Rows as a piece has them, of one or of several, in their order, where their grain has one.
+pub(super) fn reordered(grain: Grain, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let keys = match grain {
+        Grain::Users => UserRows::of(rows)?.keys(),
+        Grain::HourUsers => HourUserRows::of(rows)?.keys(),
+        Grain::ServerUsers => ServerUserRows::of(rows)?.keys(),
+        _ => return Ok(rows.clone()),
+    };
+    take_record_batch(rows, &Order::of(keys).rows)
 }
 
 /// Rows of one grain, column by column.
@@ -101,6 +126,34 @@ impl Rows for UserRows {
     }
 }
 
+/// Who was there when. Its key is all of its columns.
+pub(super) struct HourUserRows {
+    pub(super) hours: TimestampMicrosecondArray,
+    key_high: Int64Array,
+    key_low: Int32Array,
+}
+
+impl Rows for HourUserRows {
+    fn columns() -> SchemaRef {
+        Grain::HourUsers.columns()
+    }
+
+    fn of(batch: &RecordBatch) -> Result<HourUserRows, ArrowError> {
+        Ok(HourUserRows {
+            hours: numbers::<TimestampMicrosecondType>(batch, HOUR_BUCKET)?.clone(),
+            key_high: numbers::<Int64Type>(batch, KEY_HIGH)?.clone(),
+            key_low: numbers::<Int32Type>(batch, KEY_LOW)?.clone(),
+        })
+    }
+
+    fn keys(&self) -> Vec<u128> {
+        let halves = self.key_high.values().iter().zip(self.key_low.values());
+        let rows = self.hours.values().iter().zip(halves);
+        rows.map(|(hour, (high, low))| hour_user_key(*hour, user_bits(*high, *low)))
+            .collect()
+    }
+}
+
 /// Who was where. Its key is all of its columns.
 pub(super) struct ServerUserRows {
     server: [StringViewArray; 3],
@@ -134,9 +187,7 @@ impl Rows for ServerUserRows {
             let halves = self.key_high.values()[rows.clone()]
                 .iter()
                 .zip(&self.key_low.values()[rows]);
-            keys.extend(halves.map(|(high, low)| {
-                server & !OF_USER | u128::from(high.cast_unsigned()) << 32 | u128::from(low.cast_unsigned())
-            }));
+            keys.extend(halves.map(|(high, low)| server & !OF_USER | user_bits(*high, *low)));
         }
         keys
     }
@@ -188,6 +239,22 @@ fn user_key(user: u128, is_bot: Option<bool>) -> u128 {
     user << 2 | is_bot.map_or(0, |is_bot| 1 + u128::from(is_bot))
 }
 
+/// An hour's users come one after the other, and the hours in their order.
+fn hour_user_key(hour: i64, user: u128) -> u128 {
+    let number = hour.div_euclid(micros(HOUR)) - i64::from(i32::MIN);
+    (number as u128) << 96 | user & OF_USER
+}
+
+/// The hour of such a key, microseconds since the epoch.
+fn hour_of(key: u128) -> i64 {
+    ((key >> 96) as i64 + i64::from(i32::MIN)) * micros(HOUR)
+}
+
+/// The bits of a key that two columns hold.
+fn user_bits(high: i64, low: i32) -> u128 {
+    u128::from(high.cast_unsigned()) << 32 | u128::from(low.cast_unsigned())
+}
+
 /// A server's users come one after the other, since its own bits are the first.
 fn server_user_key(server: u128, user: u128) -> u128 {
     server ^ user & OF_USER
@@ -210,50 +277,78 @@ fn hash(seed: u64, text: Option<&str>) -> u128 {
     }
 }
 
-/// The hashes of a column's texts, each computed once.
-struct Hashes {
-    numbers: UInt32Array,
-    known: Vec<u128>,
-    null: u128,
+/// The hashes of all texts, each computed once.
+pub(super) struct Hashes {
+    users: Vec<u128>,
+    server: [Vec<u128>; 3],
 }
 
 impl Hashes {
-    fn of(rows: &RecordBatch, column: &str, seed: u64, codes: &Codes) -> Result<Hashes, ArrowError> {
-        let known = codes.texts(column)?;
+    /// Those of these codes' texts.
+    ///
+    /// # Errors
+    /// As [`Codes::texts`].
+    pub(super) fn of(codes: &Codes) -> Result<Hashes, ArrowError> {
+        let hashes = |column: &str, seed: u64| -> Result<Vec<u128>, ArrowError> {
+            Ok(codes.texts(column)?.iter().map(|text| hash(seed, text)).collect())
+        };
+        let [name, language, project] = [0, 1, 2].map(|column| hashes(SERVER[column], SERVER_SEEDS[column]));
         Ok(Hashes {
-            numbers: numbers::<UInt32Type>(rows, column)?.clone(),
-            known: known.iter().map(|text| hash(seed, text)).collect(),
-            null: hash(seed, None),
+            users: hashes(USER, USER_SEED)?,
+            server: [name?, language?, project?],
         })
     }
 
-    fn at(&self, row: usize) -> u128 {
-        match self.numbers.is_valid(row) {
-            true => self.known[self.numbers.value(row) as usize],
-            false => self.null,
-        }
+    fn of_users<'a>(&'a self, rows: &'a RecordBatch) -> Result<impl Iterator<Item = u128> + 'a, ArrowError> {
+        of_column(rows, USER, USER_SEED, &self.users)
+    }
+
+    fn of_servers<'a>(&'a self, rows: &'a RecordBatch) -> Result<impl Iterator<Item = u128> + 'a, ArrowError> {
+        let [name, language, project] =
+            [0, 1, 2].map(|column| of_column(rows, SERVER[column], SERVER_SEEDS[column], &self.server[column]));
+        let columns = name?.zip(language?).zip(project?);
+        Ok(columns.map(|((name, language), project)| server_hash([name, language, project])))
     }
 }
 
-/// Keys, and the rows that have them as the keys ascend.
+fn of_column<'a>(
+    rows: &'a RecordBatch,
+    name: &str,
+    seed: u64,
+    known: &'a [u128],
+) -> Result<impl Iterator<Item = u128> + 'a, ArrowError> {
+    let null = hash(seed, None);
+    let numbers = numbers::<UInt32Type>(rows, name)?;
+    Ok(numbers
+        .iter()
+        .map(move |number| number.map_or(null, |number| known[number as usize])))
+}
+
+/// Keys, and the rows that have them as the keys ascend; rows of one key in their own order.
 struct Order {
     keys: Vec<u128>,
     rows: UInt32Array,
 }
 
 impl Order {
-    fn of(keys: impl Iterator<Item = u128>) -> Order {
-        let keys: Vec<u128> = keys.collect();
+    fn of(keys: Vec<u128>) -> Order {
         // The upper half of a key tells nearly all of them apart, and is half the work to sort.
         let mut order: Vec<(u64, u32)> = keys.iter().map(|key| (key >> 64) as u64).zip(0..).collect();
         order.sort_unstable();
         for alike in order.chunk_by_mut(|(one, _), (another, _)| one == another) {
             if alike.len() > 1 {
-                alike.sort_unstable_by_key(|(_, row)| keys[*row as usize]);
+                alike.sort_unstable_by_key(|(_, row)| (keys[*row as usize], *row));
             }
         }
         let rows = order.into_iter().map(|(_, row)| row).collect();
         Order { keys, rows }
+    }
+
+    /// Leaves out rows that are the same as the one before: of the same key and, where rows ascend by it, of the same day.
+    fn once_each(&mut self, day: impl Fn(usize) -> i64) {
+        let mut rows = self.rows.values().to_vec();
+        rows.dedup_by_key(|row| (self.keys[*row as usize], day(*row as usize)));
+        self.rows = rows.into();
     }
 
     fn keys(&self) -> impl Iterator<Item = u128> + Clone {
@@ -261,12 +356,13 @@ impl Order {
     }
 }
 
-/// The rows with the users' bits of their keys.
-fn with_keys(rows: &RecordBatch, keys: impl Iterator<Item = u128> + Clone) -> Result<RecordBatch, ArrowError> {
+/// Columns with the users' bits of their rows' keys.
+fn with_keys<'a>(
+    columns: impl Iterator<Item = (&'a str, ArrayRef)>,
+    keys: impl Iterator<Item = u128> + Clone,
+) -> Result<RecordBatch, ArrowError> {
     let high = Int64Array::from_iter_values(keys.clone().map(|key| (key >> 32) as i64));
     let low = Int32Array::from_iter_values(keys.map(|key| key as i32));
-    let (schema, columns) = (rows.schema(), rows.columns().iter().cloned());
-    let columns = schema.fields().iter().map(|field| field.name().as_str()).zip(columns);
     let keys: [(&str, ArrayRef); 2] = [(KEY_HIGH, Arc::new(high)), (KEY_LOW, Arc::new(low))];
     RecordBatch::try_from_iter_with_nullable(columns.chain(keys).map(|(name, column)| (name, column, true)))
 }
@@ -302,10 +398,15 @@ mod tests {
             (names[column], Arc::new(texts) as ArrayRef, true)
         });
         let numbers = || Arc::new(Int64Array::from(vec![1; rows.len()])) as ArrayRef;
+        let times = |every: i64| -> ArrayRef {
+            let times = (0..rows.len() as i64).map(|row| row / 8 * micros(every));
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+        };
         let bots: BooleanArray = rows.iter().map(|(_, is_bot)| *is_bot).collect();
         let others = [
             ("is_bot", Arc::new(bots) as ArrayRef, true),
-            ("day_bucket", numbers(), true),
+            ("hour_bucket", times(HOUR), true),
+            ("day_bucket", times(24 * HOUR), true),
             ("events", numbers(), true),
             ("bytes_sum", numbers(), true),
             ("new_pages", numbers(), true),
@@ -317,7 +418,7 @@ mod tests {
 
     fn keys<R: Rows>(grain: Grain, rows: &[Row]) -> Vec<u128> {
         let (rows, codes) = coded(rows);
-        let rows = ordered(grain, &rows, &codes).unwrap();
+        let rows = ordered(grain, &rows, &Hashes::of(&codes).unwrap()).unwrap();
         let written = conformed(grain, &codes.decoded(&rows).unwrap()).unwrap();
         R::of(&written).unwrap().keys()
     }
@@ -334,6 +435,30 @@ mod tests {
             prop_assert!(of_servers.is_sorted());
             let different: BTreeSet<_> = rows.iter().map(|(texts, _)| texts).collect();
             prop_assert_eq!(BTreeSet::from_iter(of_servers).len(), different.len());
+
+            // A row of a set is there once for each hour.
+            let of_hours = keys::<HourUserRows>(Grain::HourUsers, &rows);
+            prop_assert!(of_hours.is_sorted());
+            let rows = rows.iter().enumerate().map(|(row, (texts, _))| (row / 8, &texts[3]));
+            prop_assert_eq!(of_hours.len(), rows.collect::<BTreeSet<_>>().len());
+        }
+
+        #[test]
+        fn pieces_that_become_one_are_in_their_order(rows in rows()) {
+            let (rows, codes) = coded(&rows);
+            for grain in [Grain::Users, Grain::ServerUsers, Grain::HourUsers] {
+                let rows = ordered(grain, &rows, &Hashes::of(&codes).unwrap()).unwrap();
+                let rows = conformed(grain, &codes.decoded(&rows).unwrap()).unwrap();
+                let backwards: UInt32Array = (0..rows.num_rows() as u32).rev().collect();
+                let backwards = take_record_batch(&rows, &backwards).unwrap();
+                let again = reordered(grain, &backwards).unwrap();
+                let keys = |rows: &RecordBatch| match grain {
+                    Grain::Users => UserRows::of(rows).unwrap().keys(),
+                    Grain::ServerUsers => ServerUserRows::of(rows).unwrap().keys(),
+                    _ => HourUserRows::of(rows).unwrap().keys(),
+                };
+                prop_assert_eq!(keys(&again), keys(&rows));
+            }
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! A file of the rollup: rows of one grain, encoded, in memory or in a temporary file until the lake has them.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,22 +18,23 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::grain::{Grain, KEY_LOW, PAIR_HIGH, PAIR_LOW, SERVER};
-use super::order::ordered;
+use super::order::{Hashes, ordered};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
 use crate::history::scan::{Codes, Keep, Place, ScanFile, Values};
 use crate::history::temporary::TemporaryFile;
 use crate::lake::datafile::writer_properties;
 
-/// Encoded pieces that a run holds in memory; the others wait in temporary files.
-const MOST_HELD: usize = 48 * 1024 * 1024;
-const MICROS: i64 = 1_000_000;
+/// Bytes of encoded pieces that a run holds in memory; the others wait in temporary files. Tests do both.
+const MOST_HELD: usize = if cfg!(test) { 8 * 1024 } else { 48 * 1024 * 1024 };
+/// Microseconds of a second.
+pub(super) const MICROS: i64 = 1_000_000;
 
 /// Rows whose texts are put in the place of their numbers at a time.
 const DECODED: usize = 64 * 1024;
 
-/// Rows of a piece, about; some hundred bytes each, and each core works on one.
-pub(super) const ROWS: usize = 400_000;
+/// Rows of a partial, those of all its pieces, about; some fifty bytes each, and each core works on one partial.
+pub(super) const ROWS: usize = 1_000_000;
 
 /// A file of the rollup.
 #[derive(Debug, Clone)]
@@ -105,15 +107,27 @@ pub(super) fn micros(seconds: i64) -> i64 {
 
 /// Holds encoded pieces in memory up to a limit that all of a run share.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Holder(Arc<AtomicUsize>);
+pub(super) struct Holder {
+    held: Arc<AtomicUsize>,
+    /// Where the others wait, if they can.
+    folder: Option<Arc<Path>>,
+}
 
 impl Holder {
+    /// With a folder for temporary files, out of which they can be moved to where they are to stay.
+    pub(super) fn new(folder: Option<PathBuf>) -> Holder {
+        Holder {
+            folder: folder.map(Arc::from),
+            ..Holder::default()
+        }
+    }
+
     async fn hold(&self, bytes: Vec<u8>) -> std::io::Result<Place> {
-        if self.0.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MOST_HELD {
+        if self.held.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MOST_HELD {
             return Ok(Place::Memory(Bytes::from(bytes)));
         }
-        self.0.fetch_sub(bytes.len(), Ordering::Relaxed);
-        let file = TemporaryFile::write(&bytes).await?;
+        self.held.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let file = TemporaryFile::write(&bytes, self.folder.as_deref()).await?;
         Ok(Place::Temporary(Arc::new(file)))
     }
 }
@@ -124,11 +138,11 @@ pub(super) async fn encode(
     grain: Grain,
     partial: &str,
     rows: &RecordBatch,
-    codes: &Codes,
+    (codes, hashes): (&Codes, &Hashes),
 ) -> Result<Piece, HistoryError> {
     let fault = |error: ArrowError| query_fault(grain.name(), &error.into());
     let mut writer = PieceWriter::new(grain)?;
-    let rows = ordered(grain, rows, codes).map_err(fault)?;
+    let rows = ordered(grain, rows, hashes).map_err(fault)?;
     for first in (0..rows.num_rows()).step_by(DECODED) {
         let part = rows.slice(first, DECODED.min(rows.num_rows() - first));
         writer.write(&codes.decoded(&part).map_err(fault)?)?;
@@ -138,9 +152,19 @@ pub(super) async fn encode(
 
 /// Encodes rows that need no codes and no order as a piece of its own.
 pub(super) async fn written(holder: &Holder, grain: Grain, rows: &RecordBatch) -> Result<Piece, HistoryError> {
+    written_for(holder, grain, &uuid::Uuid::new_v4().to_string(), rows).await
+}
+
+/// The same as a piece of a partial.
+pub(super) async fn written_for(
+    holder: &Holder,
+    grain: Grain,
+    partial: &str,
+    rows: &RecordBatch,
+) -> Result<Piece, HistoryError> {
     let mut writer = PieceWriter::new(grain)?;
     writer.write(rows)?;
-    writer.finish(holder, &uuid::Uuid::new_v4().to_string()).await
+    writer.finish(holder, partial).await
 }
 
 /// Takes the rows of a piece batch by batch.

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
-use super::batch::{Batch, Partial, Workshop, sum_up_all};
+use super::batch::{Batch, Workshop, batches, sum_up_all, taken_apart};
 use super::cut::Seconds;
 use super::grain::{Grain, definition};
 use super::hours;
@@ -21,11 +21,6 @@ use crate::history::scan::{self, ScanFile};
 use crate::history::{HistoryError, Window};
 use crate::lake::changes::{changes, fingerprint};
 use crate::lake::{CommitOutcome, DataFile, Lake, RAW_EVENTS, TableSnapshot};
-
-/// Events that are summed up at once, by each core.
-const BATCH_EVENTS: u64 = 400_000;
-/// Bytes of an event in a file whose number of rows is not known.
-const BYTES_PER_EVENT: u64 = 50;
 
 /// How a run came by its rollup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -83,39 +78,19 @@ impl Request<'_> {
     }
 
     fn batches(&self, work: &[Work]) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        for work in work {
-            let mut files: Vec<&DataFile> = work.files.iter().collect();
-            // Neighbours in time have keys in common.
-            files.sort_by_key(|file| file.timestamps);
-            let mut events = BATCH_EVENTS;
-            for file in files {
-                if events >= BATCH_EVENTS {
-                    events = 0;
-                    batches.push(Batch {
-                        files: Vec::new(),
-                        first: work.seconds.0,
-                        last: work.seconds.1,
-                    });
-                }
-                events += file.rows.unwrap_or(file.size / BYTES_PER_EVENT);
-                if let Some(batch) = batches.last_mut() {
-                    batch.files.push(ScanFile {
-                        optional: self.optional(file),
-                        ..ScanFile::of_lake(self.lake, file)
-                    });
-                }
-            }
-        }
-        batches
+        let scan = |file: &DataFile| ScanFile {
+            optional: self.optional(file),
+            ..ScanFile::of_lake(self.lake, file)
+        };
+        work.iter()
+            .flat_map(|work| batches(work, &Grain::OF_PARTIALS, scan))
+            .collect()
     }
 }
 
 /// A rollup that covers a window, and what is to be kept of it.
 pub(in crate::history) struct Summed {
     pub(in crate::history) relations: Relations,
-    /// Rows of the finest grain.
-    pub(in crate::history) rows: u64,
     /// What becomes of the kept rollup, provided that it can be kept.
     pub(in crate::history) report: RollupReport,
     /// Files of the window that were left out.
@@ -218,7 +193,7 @@ impl Summed {
 
 /// The rollup made of the events alone; it is to be kept where there is something to keep it on top of.
 async fn anew(request: Request<'_>, base: Option<Base>, reason: String) -> Result<Summed, HistoryError> {
-    let workshop = Workshop::new()?;
+    let workshop = Workshop::new(base.as_ref().and_then(|_| kept::waiting_room(request.lake)))?;
     let files = &request.events.files;
     let hours = hours_of(request.window);
     let seconds = if base.is_some() { reach(hours, files) } else { hours };
@@ -260,7 +235,7 @@ async fn add(
         Plan::Anew { reason } => return Err(Obstacle::Kept(reason)),
         Plan::Apart { reason } => return Ok(anew(request, None, reason).await?),
     };
-    let workshop = Workshop::new()?;
+    let workshop = Workshop::new(kept::waiting_room(request.lake))?;
     let files_summed: usize = work.iter().map(|work| work.files.len()).sum();
     let (new, mut parts) = taken_apart(sum_up_all(&workshop, request.batches(&work)).await?);
     let left_out = workshop.left_out.names();
@@ -279,7 +254,7 @@ async fn add(
         let gone: HashSet<String> = group.iter().map(|piece| piece.partial.clone()).collect();
         let merged = merge::merged(&workshop, group).await?;
         pieces.retain(|piece| !gone.contains(&piece.partial));
-        pieces.extend(merged.pieces);
+        pieces.extend(merged);
     }
     let summed = match Computed::of(&workshop, &request, pieces, parts, totals).await {
         // The hours at the edges would lack the file, the others would not.
@@ -319,7 +294,7 @@ impl Computed {
         parts: Vec<RecordBatch>,
         totals: Option<Totals>,
     ) -> Result<Computed, HistoryError> {
-        let hours = hours::combined(workshop, parts, &pieces).await?;
+        let hours = hours::combined(parts, &pieces).await?;
         let left_out = workshop.left_out.names();
         let source = Source {
             pieces: &pieces,
@@ -350,12 +325,6 @@ impl Computed {
         let missed = of_window
             .map(|file| file.path.to_string())
             .filter(|file| self.left_out.contains(file));
-        let rows = self
-            .pieces
-            .iter()
-            .filter(|piece| piece.grain == Grain::Detail)
-            .map(|piece| piece.rows)
-            .sum();
         let left_out = missed.collect();
         let mut pieces = self.pieces;
         if covers.is_some() {
@@ -364,7 +333,6 @@ impl Computed {
         }
         Ok(Summed {
             relations: self.relations,
-            rows,
             report,
             left_out,
             base,
@@ -431,12 +399,4 @@ async fn coverage(
         last,
         left_out: left_out.iter().cloned().collect(),
     }))
-}
-
-fn taken_apart(partials: Vec<Partial>) -> (Vec<Piece>, Vec<RecordBatch>) {
-    let (pieces, hours): (Vec<_>, Vec<_>) = partials
-        .into_iter()
-        .map(|partial| (partial.pieces, partial.hours))
-        .unzip();
-    (pieces.into_iter().flatten().collect(), hours)
 }

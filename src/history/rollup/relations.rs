@@ -8,14 +8,13 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join;
 
-use super::batch::{Batch, Partial, Workshop, next_sums, piece_of, rows_to_code, spawned, sum_up_all};
+use super::batch::{Batch, Workshop, batches, sum_up_all, taken_apart};
 use super::cut::{Cut, Seconds};
 use super::grain::Grain;
 use super::hours;
-use super::piece::{Piece, ROWS};
-use super::plan::{EVER, may_hold};
+use super::piece::Piece;
+use super::plan::{EVER, may_hold, work_on};
 use super::refresh::Request;
-use super::sums::Sums;
 use super::totals::Totals;
 use super::window;
 use crate::history::HistoryError;
@@ -68,7 +67,7 @@ pub(super) struct Source<'a> {
 }
 
 /// The relations of a window over a rollup that covers it, and the totals of its days; events are read where the window
-/// cuts an hour.
+/// cuts an hour or a day.
 pub(super) async fn relations(
     workshop: &Workshop,
     request: &Request<'_>,
@@ -82,15 +81,15 @@ pub(super) async fn relations(
     let (lake, files, window) = (request.lake, &request.events.files, request.window);
     let seconds = (window.first_second().max(EVER.0), window.last_second().min(EVER.1));
     let cut = Cut::of(seconds, |seconds| may_hold(files, seconds));
-    let batches = cut
-        .events
-        .iter()
-        .map(|seconds| cut_batch(lake, files, *seconds, left_out))
-        .collect();
-    let partials = sum_up_all(workshop, batches).await?;
-    let cut_pieces: Vec<Piece> = partials.iter().flat_map(|partial| partial.pieces.clone()).collect();
-    let cut_hours = partials.into_iter().map(|partial: Partial| partial.hours).collect();
-    let cut_hours = hours::combined(workshop, cut_hours, &cut_pieces).await?;
+    let of_events = async |ranges: &[Seconds], grains| {
+        let batches = ranges
+            .iter()
+            .flat_map(|seconds| cut_batches(lake, files, *seconds, grains, left_out));
+        sum_up_all(workshop, batches.collect()).await
+    };
+    let (cut_pieces, cut_hours) = taken_apart(of_events(&cut.events, &Grain::OF_PARTIALS).await?);
+    let (beside_days, _) = taken_apart(of_events(&cut.hours_beside_days(), &OF_DAYS).await?);
+    let cut_hours = hours::combined(cut_hours, &cut_pieces).await?;
     let hours = hours::together(&[hours::within(all_hours, cut.hours)?, cut_hours])?;
 
     let (hour_ranges, day_ranges) = (Vec::from_iter(cut.hours), Vec::from_iter(cut.days));
@@ -100,24 +99,16 @@ pub(super) async fn relations(
             .filter(|piece| piece.grain == grain && piece.overlaps(ranges))
             .filter(|piece| known.is_none_or(|totals| !totals.have(piece)))
             .map(|piece| piece.scan_within(ranges));
-        let cut = cut_pieces
-            .iter()
-            .filter(|piece| piece.grain == grain && piece.rows > 0)
-            .map(Piece::scan);
-        whole.chain(cut).collect()
+        let of_events = cut_pieces.iter().chain(&beside_days);
+        let of_events = of_events.filter(|piece| piece.grain == grain && piece.rows > 0);
+        whole.chain(of_events.map(Piece::scan)).collect()
     };
     let totals = match totals.filter(|totals| totals.suit(cut.days, pieces)) {
         Some(totals) => totals,
         None => Totals::of(&workshop.holder, cut.days, pieces).await?,
     };
-    let beside = beside_days(workshop, pieces, &cut.hours_beside_days()).await?;
-    let users = |known| {
-        let mut users = of_grain(Grain::Users, &day_ranges, known);
-        users.extend(beside.users.iter().map(Piece::scan));
-        users
-    };
-    let mut server_users = of_grain(Grain::ServerUsers, &day_ranges, Some(&totals));
-    server_users.extend(beside.server_users.iter().map(Piece::scan));
+    let users = |known| of_grain(Grain::Users, &day_ranges, known);
+    let server_users = of_grain(Grain::ServerUsers, &day_ranges, Some(&totals));
     let (contributors, server_unique_users) = try_join(
         totals.contributors(users(Some(&totals))),
         totals.server_unique_users(server_users),
@@ -138,44 +129,19 @@ pub(super) async fn relations(
     Ok((relations, totals))
 }
 
-fn cut_batch(lake: &Lake, files: &[DataFile], seconds: Seconds, left_out: &HashSet<String>) -> Batch {
-    let files = files.iter().filter(|file| file.may_hold(seconds)).map(|file| ScanFile {
+/// The grains of days.
+const OF_DAYS: [Grain; 2] = [Grain::Users, Grain::ServerUsers];
+
+fn cut_batches(
+    lake: &Lake,
+    files: &[DataFile],
+    seconds: Seconds,
+    grains: &'static [Grain],
+    left_out: &HashSet<String>,
+) -> Vec<Batch> {
+    batches(&work_on(files, seconds), grains, |file| ScanFile {
         optional: left_out.contains(file.path.as_ref()),
         prune: Some(seconds),
         ..ScanFile::of_lake(lake, file)
-    });
-    Batch {
-        files: files.collect(),
-        first: seconds.0,
-        last: seconds.1,
-    }
-}
-
-/// Pieces of the grains of days.
-#[derive(Default)]
-struct OfDays {
-    users: Vec<Piece>,
-    server_users: Vec<Piece>,
-}
-
-/// The grains of days for hours whose days are not wholly inside the window.
-async fn beside_days(workshop: &Workshop, pieces: &[Piece], hours: &[Seconds]) -> Result<OfDays, HistoryError> {
-    let files: Vec<ScanFile> = pieces
-        .iter()
-        .filter(|piece| piece.grain == Grain::Detail && piece.overlaps(hours))
-        .map(|piece| piece.scan_within(hours))
-        .collect();
-    let workshop = workshop.clone();
-    spawned("the rollup", async move {
-        let mut rows = rows_to_code(&workshop, &Grain::Detail.columns(), files);
-        let mut of_days = OfDays::default();
-        while let Some((sums, codes)) = next_sums("the rollup", &mut rows, ROWS, Sums::add_rows).await? {
-            let name = uuid::Uuid::new_v4().to_string();
-            let piece = |grain| piece_of(&workshop, grain, &name, &sums, &codes);
-            of_days.users.push(piece(Grain::Users).await?);
-            of_days.server_users.push(piece(Grain::ServerUsers).await?);
-        }
-        Ok(of_days)
     })
-    .await
 }

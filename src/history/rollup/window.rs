@@ -301,14 +301,17 @@ impl Servers {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use arrow::array::TimestampMicrosecondArray;
     use arrow::datatypes::Decimal128Type;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::history::rollup::piece::{Holder, Piece, encode};
+    use crate::history::rollup::cut::HOUR;
+    use crate::history::rollup::order::Hashes;
+    use crate::history::rollup::piece::{Holder, Piece, encode, micros};
     use crate::history::scan::Codes;
 
-    /// A user, the number of the server, and events.
+    /// A user, the number of the server, which is that of the hour as well, and events.
     pub type Done = (u32, u8, i64);
 
     /// What a row of the contributors says: events, bytes and new pages.
@@ -329,8 +332,14 @@ pub(super) mod tests {
             let numbers = Int64Array::from_iter_values(done.iter().map(number));
             (Arc::new(numbers) as ArrayRef, true)
         };
+        let day = TimestampMicrosecondArray::from(vec![0; done.len()]).with_timezone("UTC");
+        let day = Arc::new(day) as ArrayRef;
+        let hour = done.iter().map(|done| i64::from(done.1) * micros(HOUR));
+        let hour = TimestampMicrosecondArray::from_iter_values(hour).with_timezone("UTC");
+        let hour = Arc::new(hour) as ArrayRef;
         let columns = [
-            ("day_bucket", numbers(&|_| 0)),
+            ("day_bucket", (day, true)),
+            ("hour_bucket", (hour, true)),
             ("user", texts(&|done| format!("the user with number {}", done.0))),
             (
                 "is_bot",
@@ -347,7 +356,10 @@ pub(super) mod tests {
         let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
         let codes = Codes::default();
         let rows = codes.encoded(&batch).unwrap();
-        encode(&Holder::default(), grain, partial, &rows, &codes).await.unwrap()
+        let hashes = Hashes::of(&codes).unwrap();
+        encode(&Holder::default(), grain, partial, &rows, (&codes, &hashes))
+            .await
+            .unwrap()
     }
 
     /// The contributors as they should be.

@@ -8,9 +8,10 @@ use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, LargeStringDictionaryBuilder, StringViewArray, UInt32Array,
+    Array, ArrayBuilder, ArrayRef, AsArray, DictionaryArray, LargeStringDictionaryBuilder, StringViewArray,
+    StringViewBuilder, UInt32Array, make_view,
 };
-use arrow::compute::{cast, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -27,10 +28,14 @@ const INLINE: u128 = 12;
 /// The codes of one column.
 struct Column {
     name: String,
-    known: LargeStringDictionaryBuilder<UInt32Type>,
+    /// The texts in the order of their codes.
+    known: StringViewBuilder,
     /// The codes of short texts by their views, which are the texts.
     short: HashMap<u128, u32, BuildHasherDefault<Mixed>>,
-    /// The texts by their codes, once some were asked for.
+    long: LargeStringDictionaryBuilder<UInt32Type>,
+    /// The codes of long texts, in the order in which they came.
+    codes_of_long: Vec<u32>,
+    /// The texts once some were asked for.
     texts: Option<ArrayRef>,
 }
 
@@ -109,8 +114,10 @@ impl Codes {
         let place = known.iter().position(|known| known.name == name).unwrap_or_else(|| {
             known.push(Column {
                 name: name.to_owned(),
-                known: LargeStringDictionaryBuilder::new(),
+                known: StringViewBuilder::new(),
                 short: HashMap::default(),
+                long: LargeStringDictionaryBuilder::new(),
+                codes_of_long: Vec::new(),
                 texts: None,
             });
             known.len() - 1
@@ -129,9 +136,7 @@ impl Codes {
 impl Column {
     fn numbers_of_few(&mut self, dictionary: &DictionaryArray<Int32Type>) -> Result<ArrayRef, ArrowError> {
         let texts = dictionary.values().as_string::<i32>();
-        let numbers = texts
-            .iter()
-            .map(|text| text.map(|text| self.known.append(text)).transpose());
+        let numbers = texts.iter().map(|text| text.map(|text| self.number(text)).transpose());
         let numbers: UInt32Array = numbers.collect::<Result<_, ArrowError>>()?;
         take(&numbers, dictionary.keys(), None)
     }
@@ -141,15 +146,14 @@ impl Column {
         // A long text's view says where it lies among those of this batch, where a file's dictionary has it once.
         let mut long: HashMap<u128, u32, BuildHasherDefault<Mixed>> = HashMap::default();
         let mut number_of = |row: usize, view: u128| {
-            let known = match view & u128::from(u32::MAX) <= INLINE {
-                true => &mut self.short,
-                false => &mut long,
-            };
-            match known.get(&view) {
+            if is_short(view) {
+                return self.number_of_short(view, || texts.value(row));
+            }
+            match long.get(&view) {
                 Some(number) => Ok(*number),
                 None => {
-                    let number = self.known.append(texts.value(row))?;
-                    known.insert(view, number);
+                    let number = self.number_of_long(texts.value(row))?;
+                    long.insert(view, number);
                     Ok(number)
                 }
             }
@@ -161,17 +165,51 @@ impl Column {
         Ok(Arc::new(numbers?))
     }
 
-    fn texts(&mut self) -> Result<ArrayRef, ArrowError> {
-        if let Some(texts) = &self.texts {
-            return Ok(Arc::clone(texts));
+    fn number(&mut self, text: &str) -> Result<u32, ArrowError> {
+        let view = make_view(text.as_bytes(), 0, 0);
+        match is_short(view) {
+            true => self.number_of_short(view, || text),
+            false => self.number_of_long(text),
         }
-        let texts = cast(self.known.finish().values(), &DataType::Utf8View)?;
-        Ok(self.texts.insert(texts).clone())
+    }
+
+    fn number_of_short<'a>(&mut self, view: u128, text: impl FnOnce() -> &'a str) -> Result<u32, ArrowError> {
+        if let Some(number) = self.short.get(&view) {
+            return Ok(*number);
+        }
+        let number = self.add(text())?;
+        self.short.insert(view, number);
+        Ok(number)
+    }
+
+    fn number_of_long(&mut self, text: &str) -> Result<u32, ArrowError> {
+        let place = self.long.append(text)? as usize;
+        if place == self.codes_of_long.len() {
+            let number = self.add(text)?;
+            self.codes_of_long.push(number);
+        }
+        Ok(self.codes_of_long[place])
+    }
+
+    /// The number of a text that has none yet.
+    fn add(&mut self, text: &str) -> Result<u32, ArrowError> {
+        let number = u32::try_from(self.known.len()).ok().filter(|number| *number < u32::MAX);
+        self.known.try_append_value(text)?;
+        number.ok_or(ArrowError::DictionaryKeyOverflowError)
+    }
+
+    fn texts(&mut self) -> Result<ArrayRef, ArrowError> {
+        let known = &mut self.known;
+        Ok(Arc::clone(self.texts.get_or_insert_with(|| Arc::new(known.finish()))))
     }
 
     fn texts_of(&mut self, numbers: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         take(&self.texts()?, numbers.as_primitive::<UInt32Type>(), None)
     }
+}
+
+fn is_short(view: u128) -> bool {
+    view & u128::from(u32::MAX) <= INLINE
 }
 
 #[cfg(test)]

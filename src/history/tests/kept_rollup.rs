@@ -215,7 +215,7 @@ async fn a_damaged_rollup_is_made_anew() {
     grow(&lake, &mut all, ten(1)).await;
     grow(&lake, &mut all, ten(30)).await;
     run_over(&lake, &all, &two_days()).await;
-    // The days' users are looked at where the window has other days than the last, the finest grain and the pairs of
+    // The days' users are looked at where the window has other days than the last, the hours' users and the pairs of
     // servers and users where something is new.
     for (grain, damage, days, grows) in [
         (Grain::Users, "removed", 3, false),
@@ -225,7 +225,7 @@ async fn a_damaged_rollup_is_made_anew() {
         (Grain::Pairs, "changed", 4, true),
         (Grain::Places, "changed", 4, false),
         (Grain::Hours, "empty", 4, false),
-        (Grain::Detail, "changed", 4, true),
+        (Grain::HourUsers, "changed", 4, true),
     ] {
         let folder_name = format!("grain={}/", grain.name());
         let files = kept_files(&lake).await;

@@ -154,9 +154,15 @@ async fn grains_by_sql(events: &[Event], window: &Window) -> SessionContext {
         ("last", second(window.last_second())),
     ];
     let sums = [("rollup", ROLLUP_SQL)];
-    let grains = [Grain::Users, Grain::ServerUsers, Grain::Places, Grain::Hours]
-        .into_iter()
-        .filter_map(|grain| Some((grain.name(), grain.sql()?)));
+    let grains = [
+        Grain::HourUsers,
+        Grain::Users,
+        Grain::ServerUsers,
+        Grain::Places,
+        Grain::Hours,
+    ]
+    .into_iter()
+    .filter_map(|grain| Some((grain.name(), grain.sql()?)));
     let windows = [("server_unique_users", SERVER_UNIQUE_USERS_SQL)];
     for (name, sql) in sums.into_iter().chain(grains).chain(windows) {
         let frame = ctx.sql(sql).await.unwrap();

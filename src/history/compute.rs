@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::rollup::{Found, Relations, Request, RollupReport, Summed, reason_of_kept, spawned, sum_up};
+use super::rollup::{Found, Relations, Request, RollupReport, Summed, spawned, sum_up};
 use super::run::Step;
 use super::session::cores;
 use super::tables::{self, HISTORY_TABLES, TableRows};
@@ -51,19 +51,9 @@ pub(super) async fn compute(
     full: bool,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Computed, HistoryError> {
-    let mut summed = sum_up(request, found, full).await?;
+    let summed = sum_up(request, found, full).await?;
     tell(&summed, progress);
-    let rows = match tables_of(&summed.relations).await {
-        Err(error) => match reason_of_kept(&request, &error) {
-            Some(reason) => {
-                summed = summed.anew(request, reason).await?;
-                tell(&summed, progress);
-                tables_of(&summed.relations).await?
-            }
-            None => return Err(error),
-        },
-        done => done?,
-    };
+    let rows = tables_of(&summed.relations).await?;
     for rows in &rows {
         progress(Step::Computed {
             table: rows.table.name,

@@ -27,6 +27,8 @@ pub(in crate::history) enum Grain {
     Servers,
     /// One of these and a user, over the same days.
     Pairs,
+    /// One of these, what happened there on the same days.
+    PlacesOfDays,
 }
 
 /// The columns that make a server.
@@ -58,7 +60,7 @@ pub(super) fn definition() -> u32 {
 }
 
 impl Grain {
-    const ALL: [Grain; 8] = [
+    const ALL: [Grain; 9] = [
         Grain::HourUsers,
         Grain::Users,
         Grain::ServerUsers,
@@ -67,6 +69,7 @@ impl Grain {
         Grain::TopUsers,
         Grain::Servers,
         Grain::Pairs,
+        Grain::PlacesOfDays,
     ];
 
     /// Those that every partial has as a piece of its own.
@@ -83,6 +86,7 @@ impl Grain {
             Grain::TopUsers => "top_users",
             Grain::Servers => "servers",
             Grain::Pairs => "pairs",
+            Grain::PlacesOfDays => "places_of_days",
         }
     }
 
@@ -100,7 +104,7 @@ impl Grain {
             Grain::ServerUsers => Some(SERVER_USERS_SQL),
             Grain::Places => Some(PLACES_SQL),
             Grain::Hours => Some(HOURS_SQL),
-            Grain::TopUsers | Grain::Servers | Grain::Pairs => None,
+            Grain::TopUsers | Grain::Servers | Grain::Pairs | Grain::PlacesOfDays => None,
         }
     }
 
@@ -109,7 +113,7 @@ impl Grain {
         match self {
             Grain::Users | Grain::ServerUsers => "day_bucket",
             Grain::HourUsers | Grain::Places | Grain::Hours => "hour_bucket",
-            Grain::TopUsers | Grain::Servers | Grain::Pairs => "",
+            Grain::TopUsers | Grain::Servers | Grain::Pairs | Grain::PlacesOfDays => "",
         }
     }
 
@@ -141,6 +145,7 @@ impl Grain {
             Grain::TopUsers => &["user", "is_bot", "events", "bytes_sum", "new_pages"],
             Grain::Servers => &["server_name", "language", "project", "unique_users"],
             Grain::Pairs => &[PAIR_HIGH, PAIR_LOW],
+            Grain::PlacesOfDays => return Grain::Places.columns_but_bucket(),
         };
         self::columns(names)
     }

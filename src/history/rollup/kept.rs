@@ -95,6 +95,7 @@ struct TotalsTag {
     top_users: String,
     servers: String,
     pairs: Vec<String>,
+    places: String,
 }
 
 /// Looks for a kept rollup.
@@ -177,6 +178,7 @@ fn totals(tag: &str, pieces: &[Piece]) -> Option<Totals> {
         top_users: named(&tag.top_users)?,
         servers: named(&tag.servers)?,
         pairs: tag.pairs.iter().map(named).collect::<Option<_>>()?,
+        places: named(&tag.places)?,
     })
 }
 
@@ -351,6 +353,7 @@ fn addition(lake: &Lake, piece: &Piece, covers: &Coverage, totals: &Totals) -> R
             top_users: totals.top_users.path.clone(),
             servers: totals.servers.path.clone(),
             pairs: totals.pairs.iter().map(|piece| piece.path.clone()).collect(),
+            places: totals.places.path.clone(),
         };
         tags.insert(TOTALS_TAG.to_owned(), Some(text(serde_json::to_string(&totals))?));
     }

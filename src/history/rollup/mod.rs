@@ -16,6 +16,7 @@ mod kept;
 mod merge;
 mod order;
 mod piece;
+mod places;
 mod plan;
 mod refresh;
 mod relations;
@@ -27,7 +28,7 @@ mod window;
 pub(super) use batch::spawned;
 pub use kept::FOLDER;
 pub(super) use kept::{Found, find};
-pub(super) use refresh::{Request, Summed, reason_of_kept, sum_up};
+pub(super) use refresh::{Request, Summed, sum_up};
 pub use refresh::{RollupReport, RollupState};
 pub(super) use relations::Relations;
 

@@ -155,11 +155,6 @@ pub(in crate::history) async fn sum_up(
 }
 
 impl Summed {
-    /// The rollup made anew on top of what this one came from, whose kept part turned out not to be usable.
-    pub(in crate::history) async fn anew(self, request: Request<'_>, reason: String) -> Result<Summed, HistoryError> {
-        anew(request, self.base, reason).await
-    }
-
     /// Keeps in the lake what is to be kept. That it cannot be is no error: the next run does more.
     pub(in crate::history) async fn keep(self, lake: &Lake) -> RollupReport {
         let unkept = |reason: String| RollupReport {
@@ -347,7 +342,7 @@ impl Computed {
 }
 
 /// Why the kept rollup cannot be used, where an error is its own and not one of raw_events.
-pub(in crate::history) fn reason_of_kept(request: &Request<'_>, error: &HistoryError) -> Option<String> {
+fn reason_of_kept(request: &Request<'_>, error: &HistoryError) -> Option<String> {
     let HistoryError::File { file, reason } = error else {
         return None;
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use futures::future::try_join;
+use futures::future::try_join3;
 
 use super::batch::{Batch, Workshop, batches, sum_up_all, taken_apart};
 use super::cut::{Cut, Seconds};
@@ -19,7 +19,7 @@ use super::totals::Totals;
 use super::window;
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
-use crate::history::scan::{self, LeftOut, ScanFile};
+use crate::history::scan::ScanFile;
 use crate::history::session::Engine;
 use crate::lake::{DataFile, Lake};
 
@@ -31,7 +31,7 @@ const SERVER_UNIQUE_USERS: &str = "server_unique_users";
 pub(in crate::history) struct Relations {
     engine: Engine,
     hours: RecordBatch,
-    places: Vec<ScanFile>,
+    places: RecordBatch,
     contributors: RecordBatch,
     server_unique_users: RecordBatch,
     /// Events of the window.
@@ -45,6 +45,7 @@ impl Relations {
         let fault = |error| query_fault("the rollup", &error);
         let known = [
             (Grain::Hours.name(), &self.hours),
+            (Grain::Places.name(), &self.places),
             (Grain::Users.name(), &self.contributors),
             (SERVER_UNIQUE_USERS, &self.server_unique_users),
         ];
@@ -52,8 +53,6 @@ impl Relations {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).map_err(fault)?;
             ctx.register_table(name, Arc::new(table)).map_err(fault)?;
         }
-        let (places, columns) = (Grain::Places.name(), Grain::Places.columns());
-        scan::register(&ctx, places, &columns, self.places.clone(), &LeftOut::default()).map_err(fault)?;
         Ok(ctx)
     }
 }
@@ -88,17 +87,17 @@ pub(super) async fn relations(
         sum_up_all(workshop, batches.collect()).await
     };
     let (cut_pieces, cut_hours) = taken_apart(of_events(&cut.events, &Grain::OF_PARTIALS).await?);
-    let (beside_days, _) = taken_apart(of_events(&cut.hours_beside_days(), &OF_DAYS).await?);
+    let (beside_days, _) = taken_apart(of_events(&cut.hours_beside_days(), &BESIDE_DAYS).await?);
     let cut_hours = hours::combined(cut_hours, &cut_pieces).await?;
     let hours = hours::together(&[hours::within(all_hours, cut.hours)?, cut_hours])?;
 
-    let (hour_ranges, day_ranges) = (Vec::from_iter(cut.hours), Vec::from_iter(cut.days));
-    let of_grain = |grain: Grain, ranges: &[Seconds], known: Option<&Totals>| -> Vec<ScanFile> {
+    let days = Vec::from_iter(cut.days);
+    let of_grain = |grain: Grain, known: Option<&Totals>| -> Vec<ScanFile> {
         let whole = pieces
             .iter()
-            .filter(|piece| piece.grain == grain && piece.overlaps(ranges))
+            .filter(|piece| piece.grain == grain && piece.overlaps(&days))
             .filter(|piece| known.is_none_or(|totals| !totals.have(piece)))
-            .map(|piece| piece.scan_within(ranges));
+            .map(|piece| piece.scan_within(&days));
         let of_events = cut_pieces.iter().chain(&beside_days);
         let of_events = of_events.filter(|piece| piece.grain == grain && piece.rows > 0);
         whole.chain(of_events.map(Piece::scan)).collect()
@@ -107,30 +106,30 @@ pub(super) async fn relations(
         Some(totals) => totals,
         None => Totals::of(&workshop.holder, cut.days, pieces).await?,
     };
-    let users = |known| of_grain(Grain::Users, &day_ranges, known);
-    let server_users = of_grain(Grain::ServerUsers, &day_ranges, Some(&totals));
-    let (contributors, server_unique_users) = try_join(
-        totals.contributors(users(Some(&totals))),
-        totals.server_unique_users(server_users),
+    let since = |grain| of_grain(grain, Some(&totals));
+    let (contributors, server_unique_users, places) = try_join3(
+        totals.contributors(since(Grain::Users)),
+        totals.server_unique_users(since(Grain::ServerUsers)),
+        totals.places(since(Grain::Places)),
     )
     .await?;
     let contributors = match contributors {
         Some(contributors) => contributors,
-        None => window::contributors(users(None)).await?,
+        None => window::contributors(of_grain(Grain::Users, None)).await?,
     };
     let relations = Relations {
         engine: workshop.engine.clone(),
         events: hours::events(&hours),
         hours,
-        places: of_grain(Grain::Places, &hour_ranges, None),
+        places,
         contributors,
         server_unique_users,
     };
     Ok((relations, totals))
 }
 
-/// The grains of days.
-const OF_DAYS: [Grain; 2] = [Grain::Users, Grain::ServerUsers];
+/// What is asked for of hours beside whole days: all but the hours themselves.
+const BESIDE_DAYS: [Grain; 3] = [Grain::Users, Grain::ServerUsers, Grain::Places];
 
 fn cut_batches(
     lake: &Lake,

@@ -1,7 +1,7 @@
 //! What the days of a window add up to, kept so that the next run need not look at all of its users again.
 //!
-//! *Totals* stand for some partials and some days: the users with the most events, the number of each server's users, and
-//! all pairs of a server and a user in the order of their keys. What came since is added to them: a pair counts where it is
+//! *Totals* stand for some partials and some days: what happened on each server, the users with the most events, the number
+//! of each server's users, and all pairs of a server and a user in the order of their keys. What came since is added to them: a pair counts where it is
 //! not among theirs; and of a user who is not among theirs it is known that he has no more events than the last of them,
 //! which nearly always tells that he is no contributor.
 
@@ -14,7 +14,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use futures::future::try_join;
+use futures::future::try_join3;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -24,6 +24,7 @@ use super::cut::Seconds;
 use super::grain::{Grain, PAIR_HIGH, PAIR_LOW};
 use super::order::{Rows, ServerUserRows, UserRows};
 use super::piece::{Holder, Piece, PieceWriter, written};
+use super::places::by_server;
 use super::union::{Union, unite};
 use super::window::{Most, Servers};
 use crate::history::HistoryError;
@@ -46,6 +47,7 @@ const PAIRS_PER_ROW: u64 = 8;
 
 const TOP: &str = "the users with the most events";
 const PAIRS: &str = "the users of servers";
+const PLACES: &str = "the places of days";
 
 /// What the days of a window add up to.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub(super) struct Totals {
     pub(super) servers: Piece,
     /// The keys of all pairs of a server and a user, ascending from file to file.
     pub(super) pairs: Vec<Piece>,
+    /// What happened on each server.
+    pub(super) places: Piece,
 }
 
 impl Totals {
@@ -72,9 +76,10 @@ impl Totals {
                 .filter(|piece| piece.grain == grain && piece.overlaps(&ranges));
             pieces.map(|piece| piece.scan_within(&ranges)).collect()
         };
-        let (top_users, (servers, pairs)) = try_join(
+        let (top_users, (servers, pairs), places) = try_join3(
             spawned(TOP, top_users(holder.clone(), scans(Grain::Users))),
             spawned(PAIRS, pairs(holder.clone(), scans(Grain::ServerUsers))),
+            spawned(PLACES, places(holder.clone(), scans(Grain::Places))),
         )
         .await?;
         Ok(Totals {
@@ -83,12 +88,15 @@ impl Totals {
             top_users,
             servers,
             pairs,
+            places,
         })
     }
 
     /// Its files.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        [&self.top_users, &self.servers].into_iter().chain(&self.pairs)
+        [&self.top_users, &self.servers, &self.places]
+            .into_iter()
+            .chain(&self.pairs)
     }
 
     /// Whether these are totals of the same days, on top of which little has come in pieces like these.
@@ -138,6 +146,12 @@ impl Totals {
             Ok(is_sure.then_some(rows))
         })
         .await
+    }
+
+    /// What happened on each server in these and in what came since.
+    pub(super) async fn places(&self, since: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
+        let all = [self.places.scan()].into_iter().chain(since).collect();
+        spawned(PLACES, by_server(all)).await
     }
 
     /// The number of unique users of each server in these and in what came since.
@@ -267,6 +281,11 @@ async fn pairs(holder: Holder, server_users: Vec<ScanFile>) -> Result<(Piece, Ve
     }
     let servers = written(&holder, Grain::Servers, &servers.batch().map_err(fault)?).await?;
     Ok((servers, files.finish().await?))
+}
+
+async fn places(holder: Holder, places: Vec<ScanFile>) -> Result<Piece, HistoryError> {
+    let rows = by_server(places).await?;
+    written(&holder, Grain::PlacesOfDays, &rows).await
 }
 
 /// Keys of pairs as they ascend, on their way into files.

@@ -215,7 +215,7 @@ async fn a_damaged_rollup_is_made_anew() {
     grow(&lake, &mut all, ten(1)).await;
     grow(&lake, &mut all, ten(30)).await;
     run_over(&lake, &all, &two_days()).await;
-    // The days' users are looked at where the window has other days than the last, the hours' users and the pairs of
+    // What happened on days is looked at where the window has other days than the last, the hours' users and the pairs of
     // servers and users where something is new.
     for (grain, damage, days, grows) in [
         (Grain::Users, "removed", 3, false),
@@ -223,7 +223,8 @@ async fn a_damaged_rollup_is_made_anew() {
         (Grain::TopUsers, "removed", 4, false),
         (Grain::Servers, "cut short", 4, false),
         (Grain::Pairs, "changed", 4, true),
-        (Grain::Places, "changed", 4, false),
+        (Grain::Places, "changed", 3, false),
+        (Grain::PlacesOfDays, "cut short", 3, false),
         (Grain::Hours, "empty", 4, false),
         (Grain::HourUsers, "changed", 4, true),
     ] {

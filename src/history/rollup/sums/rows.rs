@@ -24,10 +24,9 @@ impl Sums {
             Grain::ServerUsers => self.server_users(),
             Grain::Places => self.places(),
             Grain::Hours => self.of_hours(),
-            Grain::TopUsers | Grain::Servers | Grain::Pairs => Err(ArrowError::InvalidArgumentError(format!(
-                "{} are not made of sums",
-                grain.name()
-            ))),
+            Grain::TopUsers | Grain::Servers | Grain::Pairs | Grain::PlacesOfDays => Err(
+                ArrowError::InvalidArgumentError(format!("{} are not made of sums", grain.name())),
+            ),
         }
     }
 

@@ -71,6 +71,8 @@ pub enum AsOf {
     Newest,
     /// This one.
     Version(u64),
+    /// This one, which is there.
+    Known(u64),
     /// The newest that was committed by this time.
     Time(DateTime<Utc>),
 }
@@ -101,6 +103,7 @@ impl TableSnapshot {
                 }
                 delta.load_version(version).await
             }
+            AsOf::Known(version) => delta.load_version(version).await,
             AsOf::Time(time) => delta.load_with_datetime(time).await,
         }
         .map_err(fault)?;

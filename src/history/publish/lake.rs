@@ -71,7 +71,10 @@ pub(in crate::history) async fn publish(
         }
         let base = log.published_set().await?;
         let newest = log.newest_published(&report.lake_id).await?;
-        let occupied = first_with_rows(lake, base.as_ref()).await?;
+        let occupied = match mode {
+            PublishMode::Ignore | PublishMode::Error => first_with_rows(lake, base.as_ref()).await?,
+            PublishMode::Overwrite | PublishMode::Append => None,
+        };
         let outcome = decide(mode, newest, report, occupied, || lake.shown("history"))?;
         if outcome == Outcome::Published {
             report.table_versions = Some(commit_tables(lake, rows, mode, base.as_ref(), report, attempt).await?);
@@ -198,7 +201,7 @@ async fn commit_table(lake: &Lake, rows: &TableRows, kept: &[DataFile], path: St
         wanted.push(datafile::write(lake, &folder, file).await?);
     }
     for _ in 0..ATTEMPTS {
-        let current = TableSnapshot::load(lake, &folder, AsOf::Version(writer.version())).await?;
+        let current = TableSnapshot::load(lake, &folder, AsOf::Known(writer.version())).await?;
         let current = current.map(|snapshot| snapshot.files).unwrap_or_default();
         let actions = difference(lake, &folder, &current, &wanted);
         if actions.is_empty() {

@@ -86,7 +86,8 @@ impl<'a> RunsLog<'a> {
         Ok(self.writer.mark(&mark_of(lake_id)).await?)
     }
 
-    /// Adds the run's row if nobody else has added one since; else takes in what they added.
+    /// Adds the run's row, the last thing that is done with the log, if nobody else has added one since; else takes in
+    /// what they added.
     pub(super) async fn add(
         &mut self,
         report: &mut RunReport,
@@ -123,7 +124,9 @@ impl<'a> RunsLog<'a> {
             _ => Vec::new(),
         };
         let outcome = self.writer.commit(actions, marks, write_operation(merge)).await?;
-        self.snapshot = snapshot_of(self.lake, &self.writer).await?;
+        if outcome == CommitOutcome::Conflict {
+            self.snapshot = snapshot_of(self.lake, &self.writer).await?;
+        }
         Ok(outcome)
     }
 
@@ -160,7 +163,7 @@ fn mark_of(lake_id: &str) -> String {
 }
 
 async fn snapshot_of(lake: &Lake, writer: &TableWriter) -> Result<TableSnapshot, HistoryError> {
-    let snapshot = TableSnapshot::load(lake, &folder(), AsOf::Version(writer.version())).await?;
+    let snapshot = TableSnapshot::load(lake, &folder(), AsOf::Known(writer.version())).await?;
     Ok(snapshot.ok_or_else(|| LakeError::Table {
         place: lake.shown(&folder()),
         reason: "it was there and is gone again; is something else deleting it?".to_owned(),

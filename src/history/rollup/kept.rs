@@ -120,7 +120,7 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
         Err(LakeError::Table { reason, .. }) => return Ok(beyond_repair(reason)),
         Err(error) => return Err(error),
     };
-    let files = match TableSnapshot::load(lake, FOLDER, AsOf::Version(table.version())).await {
+    let files = match TableSnapshot::load(lake, FOLDER, AsOf::Known(table.version())).await {
         Ok(snapshot) => snapshot.map(|snapshot| snapshot.files).unwrap_or_default(),
         Err(LakeError::Table { reason, .. }) => return Ok(beyond_repair(reason)),
         Err(error) => return Err(error),

@@ -12,11 +12,11 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// What is freed goes back to the system within some seconds, so that what the process holds follows what it uses; sooner
-/// would cost more, since the system takes its time to hand out pages of zeros. It does so for large pages at a time, and
-/// less often where threads that run on one core share what they free: many read files, each a few.
+/// would cost more, since the system takes its time to hand out pages of zeros. Threads that run on one core share what they
+/// free: many read files, each a few. (Large pages would cost less still, and more memory than the budget has.)
 // SAFETY: jemalloc reads its settings from a pointer to text under this name, which a slice begins with.
 #[unsafe(export_name = "malloc_conf")]
-static SETTINGS: &[u8] = b"dirty_decay_ms:3000,muzzy_decay_ms:0,percpu_arena:percpu,thp:always\0";
+static SETTINGS: &[u8] = b"dirty_decay_ms:3000,muzzy_decay_ms:0,percpu_arena:percpu\0";
 
 /// Gives what is free back to the system at once: after work of another kind than what follows, which would find little of
 /// it where it looks.

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::cut::Seconds;
-use super::grain::{Grain, SERVER};
+use super::grain::{Grain, to_code};
 use super::order::Hashes;
 use super::piece::{self, Holder, Piece, ROWS};
 use super::plan::Work;
@@ -134,7 +134,7 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
 
 async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
     let seconds = (batch.first, batch.last);
-    let mut events = events_to_code(workshop, batch.files);
+    let mut events = scan::rows(to_code(&event_columns()), batch.files, workshop.left_out.clone());
     let mut partials = Vec::new();
     while let Some((sums, codes)) = next_sums(&mut events, seconds).await? {
         partials.push(partial_of(workshop, &sums, &codes, batch.grains).await?);
@@ -184,17 +184,6 @@ fn hours_of(sums: &Sums) -> Result<RecordBatch, HistoryError> {
         Grain::Hours,
         &hours.map_err(|error| query_fault(Grain::Hours.name(), &error.into()))?,
     )
-}
-
-/// Events as they are read to be coded: servers come as dictionaries.
-fn events_to_code(workshop: &Workshop, files: Vec<ScanFile>) -> Rows {
-    let columns = event_columns();
-    let fields = columns.fields().iter().map(|field| match field.name().as_str() {
-        name if SERVER.contains(&name) => Field::new(name, Codes::few_texts(), true),
-        _ => field.as_ref().clone(),
-    });
-    let columns = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    scan::rows(columns, files, workshop.left_out.clone())
 }
 
 /// The columns of an event that the tables are made of, under the types of the contract whatever a file holds.

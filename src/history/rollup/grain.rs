@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use DataType::{Boolean, Int32, Int64, Utf8View};
 
 use super::order;
+use crate::history::scan::Codes;
 
 /// What a row of the rollup stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,6 +176,15 @@ fn column_type(name: &str) -> DataType {
         KEY_LOW => Int32,
         _ => Int64,
     }
+}
+
+/// The columns as they are read to be coded: servers, of which there are few, as dictionaries.
+pub(super) fn to_code(columns: &SchemaRef) -> SchemaRef {
+    let fields = columns.fields().iter().map(|field| match field.name().as_str() {
+        name if SERVER.contains(&name) => Field::new(name, Codes::few_texts(), true),
+        _ => field.as_ref().clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The columns of the table that the lake keeps: those of all grains, and the grain's name.

@@ -69,7 +69,7 @@ async fn unique_users(hours: &HashSet<i64>, pieces: &[Piece]) -> Result<BTreeMap
         .chunks(ascending.len().div_ceil(cores()))
         .map(|hours| {
             let files = pieces_of(hours, pieces);
-            let mut counts: Counts = Counts {
+            let mut counts = Counts {
                 users: hours.iter().map(|hour| (*hour, 0)).collect(),
                 ..Counts::default()
             };

@@ -5,13 +5,13 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Array, Int64Array, UInt32Array};
-use arrow::datatypes::{Decimal128Type, Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{Decimal128Type, Int64Type, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 
 use super::columns::numbers;
-use super::grain::{Grain, SERVER};
+use super::grain::{Grain, SERVER, to_code};
 use super::piece::conformed;
 use crate::history::HistoryError;
 use crate::history::mixed::Mixed;
@@ -23,7 +23,8 @@ const COUNTS: [&str; 3] = ["events", "bot_events", "new_pages"];
 
 /// What the rows of files add up to, those of places or of servers.
 pub(super) async fn by_server(files: Vec<ScanFile>) -> Result<RecordBatch, HistoryError> {
-    let mut rows = scan::rows(columns_to_code(), files, LeftOut::default());
+    let columns = to_code(&Grain::PlacesOfDays.columns());
+    let mut rows = scan::rows(columns, files, LeftOut::default());
     let (mut sums, codes) = (Sums::default(), Codes::default());
     while let Some(rows) = rows.try_next().await.map_err(fault)? {
         let added = codes.encoded(&rows).and_then(|rows| sums.add(&rows));
@@ -35,16 +36,6 @@ pub(super) async fn by_server(files: Vec<ScanFile>) -> Result<RecordBatch, Histo
 
 fn fault(error: datafusion::error::DataFusionError) -> HistoryError {
     query_fault(Grain::Places.name(), &error)
-}
-
-/// The columns that are read: servers come as dictionaries.
-fn columns_to_code() -> SchemaRef {
-    let columns = Grain::Places.columns_but_bucket();
-    let fields = columns.fields().iter().map(|field| match field.name().as_str() {
-        name if SERVER.contains(&name) => Field::new(name, Codes::few_texts(), true),
-        _ => field.as_ref().clone(),
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// What the places of each server add up to, its texts being numbers.

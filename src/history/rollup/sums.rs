@@ -38,7 +38,6 @@ pub(in crate::history) struct Sums {
     last: Option<(i64, usize, usize)>,
     /// Where each user was last met. The first is nobody; the others are in the order of their numbers.
     latest: Vec<Latest>,
-    rows: usize,
 }
 
 /// What the events of one key add up to.
@@ -154,14 +153,16 @@ impl Sums {
             self.days[met.day as usize].tallies[met.place as usize].add(&measures.of(met.row));
         }
         for met in &met {
-            self.rows += self.hours[met.hour as usize].add(met, &measures.of(met.row));
+            self.hours[met.hour as usize].add(met, &measures.of(met.row));
         }
         Ok(())
     }
 
     /// About as many rows as the grains have together.
     pub(in crate::history) fn len(&self) -> usize {
-        self.rows
+        let of_days = self.days.iter().map(|day| day.users.len() + day.server_users.len());
+        let of_hours = self.hours.iter().map(|hour| hour.users.len() + hour.places.len());
+        of_days.chain(of_hours).sum()
     }
 
     /// The events from the first second to the last, without the places of their users.
@@ -213,9 +214,7 @@ impl Sums {
                 if latest.day != met.day {
                     latest.server = NOWHERE;
                 }
-                let place = self.days[met.day as usize].place_of(met.who);
-                self.rows += usize::from(place.is_err());
-                latest.place = place.unwrap_or_else(|new| new);
+                latest.place = self.days[met.day as usize].place_of(met.who);
                 (latest.day, latest.is_bot) = (met.day, met.who.is_bot);
             }
             met.place = latest.place;
@@ -225,13 +224,11 @@ impl Sums {
             if latest.hour != met.hour {
                 latest.hour = met.hour;
                 self.hours[met.hour as usize].users.push(met.who.user);
-                self.rows += 1;
             }
             if latest.server != met.server {
                 latest.server = met.server;
                 let server_users = &mut self.days[met.day as usize].server_users;
                 server_users.push((met.server, met.who.user));
-                self.rows += 1;
             }
         }
     }
@@ -291,20 +288,20 @@ impl Tally {
 }
 
 impl Day {
-    /// The place of a user who was last met elsewhere; an error where it is new.
-    fn place_of(&mut self, who: Who) -> Result<u32, u32> {
+    /// The place of a user who was last met elsewhere, or never.
+    fn place_of(&mut self, who: Who) -> u32 {
         if let Some(place) = self.users_before.get(&who.key()) {
-            return Ok(*place);
+            return *place;
         }
         self.users.push(who);
         self.tallies.push(Tally::default());
-        Err((self.users.len() - 1) as u32)
+        // No batch has so many: they are taken out long before.
+        (self.users.len() - 1) as u32
     }
 }
 
 impl Hour {
-    /// Adds to a server, and says how many more servers there are.
-    fn add(&mut self, Met { who, server, .. }: &Met, tally: &Tally) -> usize {
+    fn add(&mut self, Met { who, server, .. }: &Met, tally: &Tally) {
         let next = self.places.len();
         let place = *self.places_of_servers.entry(*server).or_insert(next as u32) as usize;
         if place == next {
@@ -317,7 +314,6 @@ impl Hour {
             Some(false) => self.human_events += tally.events,
             None => {}
         }
-        usize::from(place == next)
     }
 }
 

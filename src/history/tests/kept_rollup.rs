@@ -39,6 +39,19 @@ async fn try_run(
     Ok((tables, computed.summed.keep(lake).await, left_out))
 }
 
+/// What a run has summed up before it keeps it.
+async fn compute_summed(lake: &Lake, window: &Window) -> rollup::Summed {
+    let found = rollup::find(lake).await.unwrap();
+    let events = raw_events(lake).await;
+    let request = Request {
+        lake,
+        events: &events,
+        window,
+        skip_corrupt: false,
+    };
+    compute_all(request, Ok(found), false, &|_| ()).await.unwrap().summed
+}
+
 /// One run, whose tables must be those of the events.
 async fn run_over(lake: &Lake, events: &[Event], window: &Window) -> RollupReport {
     let (tables, report, left_out) = try_run(lake, window, false, false).await.unwrap();
@@ -206,6 +219,35 @@ async fn many_small_refreshes_leave_few_files() {
     run_over(&lake, &all, &two_days()).await;
     let files = kept_files(&lake).await.len();
     assert!(files < 4 * 16, "{files} files");
+}
+
+#[tokio::test]
+async fn what_had_to_wait_is_moved_into_the_table_and_what_a_kill_left_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, mut all) = lake_of(&folder);
+    let waiting = folder.path().join(FOLDER).join("_waiting");
+    std::fs::create_dir_all(&waiting).unwrap();
+    let left = |name: &str, days: u64| {
+        let file = std::fs::File::create(waiting.join(name)).unwrap();
+        let age = std::time::Duration::from_secs(days * 86_400);
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    };
+    left("old", 2);
+    left("new", 0);
+    for hours in 0..30 {
+        grow(&lake, &mut all, ten(hours)).await;
+    }
+    let entries = || {
+        let entries = std::fs::read_dir(&waiting).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let summed = compute_summed(&lake, &two_days()).await;
+    assert!(entries().len() > 2, "{:?}", entries());
+    summed.keep(&lake).await;
+    assert_eq!(entries(), ["new"]);
+    assert_eq!(run_over(&lake, &all, &two_days()).await.state, RollupState::Current);
 }
 
 #[tokio::test]

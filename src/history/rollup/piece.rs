@@ -33,8 +33,9 @@ pub(super) const MICROS: i64 = 1_000_000;
 /// Rows whose texts are put in the place of their numbers at a time.
 const DECODED: usize = 64 * 1024;
 
-/// Rows of a partial, those of all its pieces, about; some fifty bytes each, and each core works on one partial.
-pub(super) const ROWS: usize = 1_000_000;
+/// Rows of a partial, those of all its pieces, about; some fifty bytes each, and each core works on one partial. More than a
+/// batch of events can have: what is left of a batch would be a small partial, and many of these are merged.
+pub(super) const ROWS: usize = 1_700_000;
 
 /// A file of the rollup.
 #[derive(Debug, Clone)]

@@ -45,22 +45,20 @@ pub(super) fn groups(pieces: &[Piece]) -> Vec<Vec<Piece>> {
     }
     // Neighbours in time have keys in common.
     small.sort_by_key(|(_, pieces)| pieces.iter().map(|piece| piece.range).max());
-    let mut groups: Vec<(u64, usize, Vec<Piece>)> = Vec::new();
+    let mut groups: Vec<(u64, Vec<Vec<&Piece>>)> = Vec::new();
     for (rows, partial) in small {
-        let partial = partial.into_iter().cloned();
         match groups.last_mut() {
-            Some((of_group, partials, group)) if *of_group < SMALL => {
+            Some((of_group, group)) if *of_group < SMALL => {
                 *of_group += rows;
-                *partials += 1;
-                group.extend(partial);
+                group.push(partial);
             }
-            _ => groups.push((rows, 1, partial.collect())),
+            _ => groups.push((rows, vec![partial])),
         }
     }
     groups
         .into_iter()
-        .filter(|(_, partials, _)| *partials > 1)
-        .map(|(.., group)| group)
+        .filter(|(_, group)| group.len() > 1)
+        .map(|(_, group)| group.into_iter().flatten().cloned().collect())
         .collect()
 }
 

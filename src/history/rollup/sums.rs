@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use super::columns::{flags, numbers};
 use super::cut::{HOUR, Seconds};
 use super::grain::SERVER;
+use super::order::is_bot;
 use crate::history::mixed::Mixed;
 
 const HOURS_OF_A_DAY: i64 = 24;
@@ -32,10 +33,10 @@ pub(in crate::history) struct Sums {
     days: Vec<Day>,
     hours: Vec<Hour>,
     /// The places of days and hours, by their numbers since the epoch.
-    places_of_days: BTreeMap<i64, usize>,
-    places_of_hours: BTreeMap<i64, usize>,
+    places_of_days: BTreeMap<i64, u32>,
+    places_of_hours: BTreeMap<i64, u32>,
     /// The hour of the last event, with its own place and that of its day.
-    last: Option<(i64, usize, usize)>,
+    last: Option<(i64, u32, u32)>,
     /// Where each user was last met. The first is nobody; the others are in the order of their numbers.
     latest: Vec<Latest>,
 }
@@ -185,7 +186,7 @@ impl Sums {
                 day,
                 who: Who {
                     user: number(users, row),
-                    is_bot: flag(bots, row),
+                    is_bot: is_bot(bots, row),
                 },
                 place: NOWHERE,
                 server: self.servers.number(server.map(|column| number(column, row)))?,
@@ -238,23 +239,23 @@ impl Sums {
         if let Some((last, hour_place, day_place)) = self.last
             && last == hour
         {
-            return (hour_place as u32, day_place as u32);
+            return (hour_place, day_place);
         }
-        let next = self.hours.len();
+        // There are fewer hours than that from the year 1 to 9999.
+        let next = self.hours.len() as u32;
         let hour_place = *self.places_of_hours.entry(hour).or_insert(next);
-        match self.hours.get_mut(hour_place) {
+        match self.hours.get_mut(hour_place as usize) {
             Some(hour) => hour.is_mixed = true,
             None => self.hours.push(Hour::default()),
         }
-        let next = self.days.len();
+        let next = self.days.len() as u32;
         let day = hour.div_euclid(HOURS_OF_A_DAY);
         let day_place = *self.places_of_days.entry(day).or_insert(next);
         if day_place == next {
             self.days.push(Day::default());
         }
         self.last = Some((hour, hour_place, day_place));
-        // There are fewer hours than that from the year 1 to 9999.
-        (hour_place as u32, day_place as u32)
+        (hour_place, day_place)
     }
 }
 
@@ -271,7 +272,7 @@ impl Measures<'_> {
         Tally {
             events: 1,
             bytes_known: i64::from(known),
-            new_pages: i64::from(flag(self.new_pages, row) == Some(true)),
+            new_pages: i64::from(self.new_pages.is_valid(row) && self.new_pages.value(row)),
             bytes_sum: if known { i128::from(self.bytes.value(row)) } else { 0 },
         }
     }
@@ -336,8 +337,4 @@ impl Servers {
 
 fn number(column: &UInt32Array, row: usize) -> u32 {
     if column.is_valid(row) { column.value(row) } else { NULL }
-}
-
-fn flag(column: &BooleanArray, row: usize) -> Option<bool> {
-    column.is_valid(row).then(|| column.value(row))
 }

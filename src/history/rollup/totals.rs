@@ -1,9 +1,9 @@
 //! What the days of a window add up to, kept so that the next run need not look at all of its users again.
 //!
 //! *Totals* stand for some partials and some days: what happened on each server, the users with the most events, the number
-//! of each server's users, and all pairs of a server and a user in the order of their keys. What came since is added to them: a pair counts where it is
-//! not among theirs; and of a user who is not among theirs it is known that he has no more events than the last of them,
-//! which nearly always tells that he is no contributor.
+//! of each server's users, and all pairs of a server and a user in the order of their keys. What came since is added to
+//! them: a pair counts where it is not among theirs; and of a user who is not among theirs it is known that he has no more
+//! events than the last of them, which nearly always tells that he is no contributor.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

@@ -146,14 +146,14 @@ impl Sums {
     fn days(&self) -> impl Iterator<Item = (i64, &Day)> {
         self.places_of_days
             .iter()
-            .map(|(day, place)| (*day, &self.days[*place]))
+            .map(|(day, place)| (*day, &self.days[*place as usize]))
     }
 
     /// The hours, by their numbers since the epoch.
     fn hours(&self) -> impl Iterator<Item = (i64, &Hour)> {
         self.places_of_hours
             .iter()
-            .map(|(hour, place)| (*hour, &self.hours[*place]))
+            .map(|(hour, place)| (*hour, &self.hours[*place as usize]))
     }
 }
 

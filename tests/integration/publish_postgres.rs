@@ -15,6 +15,7 @@ use lakebed::lake::Lake;
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::history::add_events;
+use crate::support::lake::eventually_async;
 use crate::support::unique;
 
 /// 2015-09-13T00:00:00Z.
@@ -329,7 +330,7 @@ async fn what_a_role_defaults_to_changes_nothing_and_rights_that_it_lacks_are_na
         "CREATE ROLE {role} LOGIN PASSWORD 'of a role';
          ALTER ROLE {role} SET default_transaction_isolation TO 'serializable';
          ALTER ROLE {role} SET default_transaction_read_only TO on;
-         ALTER ROLE {role} SET statement_timeout TO '1ms';
+         ALTER ROLE {role} SET statement_timeout TO '2s';
          GRANT USAGE ON SCHEMA {schema} TO {role};
          GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA {schema} TO {role};
          GRANT DELETE ON historical_hourly_trends TO {role}"
@@ -355,7 +356,26 @@ async fn what_a_role_defaults_to_changes_nothing_and_rights_that_it_lacks_are_na
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("historical_hourly_trends"), "{text}");
-    assert_eq!(publish(PublishMode::Append).await.unwrap().outcome, Outcome::Published);
+
+    let take_turn = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('lakebed:{}', 0))",
+        place.postgres.schema
+    );
+    // A transaction sees others' activity as it first saw it: who looks is not who holds the lock.
+    let holder = place.client().await;
+    holder.batch_execute(&take_turn).await.unwrap();
+    let released_late = async {
+        let waits_for_longer = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1
+            AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '2500ms')";
+        eventually_async("the role waits for longer than it may by default", async || {
+            client.query_one(waits_for_longer, &[&role]).await.unwrap().get(0)
+        })
+        .await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (published, ()) = tokio::join!(publish(PublishMode::Append), released_late);
+    assert_eq!(published.unwrap().outcome, Outcome::Published);
+
     client
         .batch_execute(&format!("GRANT DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"))
         .await

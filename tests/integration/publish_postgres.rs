@@ -72,6 +72,14 @@ impl Place {
         format!("\"{}\"", self.postgres.schema.replace('"', "\"\""))
     }
 
+    /// The statement that gets the lock by which publishers of the schema take turns.
+    fn take_turn(&self) -> String {
+        format!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('lakebed:{}', 0))",
+            self.postgres.schema
+        )
+    }
+
     async fn archive(&self, users: &[Option<&str>]) {
         add_events(&self.lake, NOW, users).await;
     }
@@ -357,13 +365,12 @@ async fn what_a_role_defaults_to_changes_nothing_and_rights_that_it_lacks_are_na
     }
     assert!(!text.contains("historical_hourly_trends"), "{text}");
 
-    let take_turn = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('lakebed:{}', 0))",
-        place.postgres.schema
-    );
     // A transaction sees others' activity as it first saw it: who looks is not who holds the lock.
     let holder = place.client().await;
-    holder.batch_execute(&take_turn).await.unwrap();
+    holder
+        .batch_execute(&format!("BEGIN; {}", place.take_turn()))
+        .await
+        .unwrap();
     let released_late = async {
         let waits_for_longer = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1
             AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '2500ms')";
@@ -372,9 +379,10 @@ async fn what_a_role_defaults_to_changes_nothing_and_rights_that_it_lacks_are_na
         })
         .await;
         holder.batch_execute("COMMIT").await.unwrap();
+        Ok(())
     };
-    let (published, ()) = tokio::join!(publish(PublishMode::Append), released_late);
-    assert_eq!(published.unwrap().outcome, Outcome::Published);
+    let (published, ()) = tokio::try_join!(publish(PublishMode::Append), released_late).unwrap();
+    assert_eq!(published.outcome, Outcome::Published);
 
     client
         .batch_execute(&format!("GRANT DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"))
@@ -406,10 +414,7 @@ async fn who_holds_a_lock_for_too_long_is_named() {
     let now = DateTime::from_timestamp(NOW, 0).unwrap();
     for hold in [
         "LOCK TABLE historical_top_contributors IN ACCESS EXCLUSIVE MODE".to_owned(),
-        format!(
-            "SELECT pg_advisory_xact_lock(hashtextextended('lakebed:{}', 0))",
-            place.postgres.schema
-        ),
+        place.take_turn(),
     ] {
         client
             .batch_execute(&format!("BEGIN; SET LOCAL application_name TO 'a migration'; {hold}"))

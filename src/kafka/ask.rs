@@ -26,8 +26,8 @@ pub fn ask<T>(
     ask_within(PATIENCE, brokers, what, notes, serve, request)
 }
 
-/// As [`ask`], with a patience of the caller's: for the first attempt, and for the second, which is left out where it is
-/// zero.
+/// As [`ask`], with a patience of the caller's: for the first attempt, and for all that follow, which are left out where
+/// it is zero.
 ///
 /// # Errors
 /// As [`ask`].
@@ -41,12 +41,17 @@ pub fn ask_within<T>(
 ) -> Result<T, KafkaFault> {
     // What was noted before explains nothing of what comes.
     notes.take();
-    attempt(brokers, what, notes, &serve, || request(first)).or_else(|fault| {
-        match fault.may_pass() && !rest.is_zero() {
-            true => attempt(brokers, what, notes, &serve, || request(rest)),
-            false => Err(fault),
+    let mut answer = attempt(brokers, what, notes, &serve, || request(first));
+    // An attempt ends early where a connection is closed: how often that happens says nothing of how long it goes on.
+    let until = Instant::now() + rest;
+    while answer.as_ref().is_err_and(KafkaFault::may_pass) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
         }
-    })
+        answer = attempt(brokers, what, notes, &serve, || request(left));
+    }
+    answer
 }
 
 fn attempt<T>(
@@ -64,4 +69,50 @@ fn attempt<T>(
         }
         KafkaFault::of(brokers, what, &error, notes.last())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Asks brokers that close the first connections and then answer; with the number of times that they were asked.
+    fn asked(closed: u32, rest: Duration) -> (Result<(), KafkaFault>, u32) {
+        let (notes, asked) = (Notes::default(), Cell::new(0));
+        let failure = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        let answer = ask_within(
+            [LONG, rest],
+            "host:9",
+            "answer",
+            &notes,
+            |_| (),
+            |_| {
+                asked.set(asked.get() + 1);
+                if asked.get() > closed {
+                    return Ok(());
+                }
+                notes.keep(
+                    &failure,
+                    "host:9/bootstrap: Disconnected: closed by peer (after 134ms in state UP)",
+                );
+                Err(failure.clone())
+            },
+        );
+        (answer, asked.get())
+    }
+
+    #[test]
+    fn connections_that_are_closed_again_and_again_are_no_refusal_before_the_time_is_up() {
+        assert!(matches!(asked(4, LONG), (Ok(()), 5)));
+        assert!(matches!(asked(4, Duration::ZERO), (Err(KafkaFault::Refused { .. }), 1)));
+        assert!(matches!(
+            asked(u32::MAX, Duration::from_millis(150)),
+            (Err(KafkaFault::Refused { .. }), 2..)
+        ));
+    }
 }

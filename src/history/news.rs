@@ -54,15 +54,14 @@ pub struct News {
 pub async fn news(lake: &Lake, postgres: Option<&PostgresSettings>) -> Result<News, HistoryError> {
     let target = Target::new(lake, postgres);
     lake.reach().await?;
-    let Some(table) = TableWriter::open(lake, RAW_EVENTS).await? else {
+    let Some(mut table) = TableWriter::open(lake, RAW_EVENTS).await? else {
         return news_of_plain(lake, &target).await;
     };
     let (id, version) = (table.id().to_owned(), table.version());
     let published = target.newest_of(&id).await?;
     let base = News::none(&target, Some(version), published.as_ref());
     let Some(since) = published.and_then(|published| published.version) else {
-        let all = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Version(version)).await?;
-        return Ok(base.with(&all.map(|all| all.files).unwrap_or_default(), 0));
+        return Ok(base.with(&table.snapshot().await?.files, 0));
     };
     if since >= version {
         return Ok(base.with(&[], 0));

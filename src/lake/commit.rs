@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use delta_kernel::Snapshot;
-use delta_kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use delta_kernel::schema::StructType;
 use deltalake_core::kernel::transaction::{CommitData, TransactionError};
 use deltalake_core::kernel::{Action, Metadata, MetadataExt, Protocol, Transaction, new_metadata};
@@ -22,9 +22,9 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use uuid::Uuid;
 
-use super::kernel::{blocking, engine};
-use super::snapshot::delta_fault;
-use super::{Lake, LakeError, checkpoint};
+use super::kernel::{blocking, engine, load};
+use super::snapshot::{arrow_schema, delta_fault};
+use super::{Lake, LakeError, TableSnapshot, checkpoint};
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub fn append() -> DeltaOperation {
 /// One table, as a writer sees it.
 pub struct TableWriter {
     log_store: LogStoreRef,
+    folder: Path,
     place: String,
     version: u64,
     metadata: Metadata,
@@ -109,20 +110,16 @@ impl TableWriter {
     pub async fn open(lake: &Lake, table: &str) -> Result<Option<TableWriter>, LakeError> {
         let log_store = lake.log_store(table);
         let place = lake.shown(table);
-        let exists = log_store
-            .is_delta_table_location()
-            .await
-            .map_err(|error| delta_fault(&place, &error))?;
-        if !exists {
+        let Some(loaded) = load(&log_store, &place, None).await? else {
             return Ok(None);
-        }
-        let loaded = load(&log_store, &place).await?;
+        };
         refuse_unwritable(&place, loaded.table_configuration().protocol())?;
         let metadata = loaded.table_configuration().metadata().clone();
         let schema = arrow_schema(&place, &loaded.schema())?;
         Ok(Some(TableWriter {
             version: loaded.version(),
             log_store,
+            folder: lake.path(table),
             place,
             metadata,
             schema,
@@ -145,6 +142,19 @@ impl TableWriter {
     /// All columns of the version that this writer has seen.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The table as of the version that this writer has seen.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails or the log cannot be read.
+    pub async fn snapshot(&mut self) -> Result<TableSnapshot, LakeError> {
+        if self.loaded.version() != self.version {
+            let (seen, version, engine) = (Arc::clone(&self.loaded), self.version, engine(&self.log_store));
+            let builder = Snapshot::builder_from(seen).at_version(version);
+            self.loaded = blocking(&self.place, move || builder.build(engine.as_ref())).await?;
+        }
+        TableSnapshot::of(&self.loaded, &self.log_store, &self.folder, &self.place).await
     }
 
     /// The mark that an application left with the version that this writer has seen.
@@ -334,14 +344,6 @@ async fn put_version(
     }
 }
 
-async fn load(log_store: &LogStoreRef, place: &str) -> Result<Arc<Snapshot>, LakeError> {
-    let (url, engine) = (log_store.root_url().clone(), engine(log_store));
-    blocking(place, move || {
-        Snapshot::builder_for(url.as_str()).build(engine.as_ref())
-    })
-    .await
-}
-
 /// Of these files under a table's folder, by their paths from the root of the store, those that its log does not name,
 /// neither as part of the table nor as removed from it.
 ///
@@ -353,10 +355,12 @@ pub(super) async fn unnamed(
     mut files: BTreeMap<Path, ObjectMeta>,
 ) -> Result<BTreeMap<Path, ObjectMeta>, LakeError> {
     let (log_store, place, folder) = (lake.log_store(table), lake.shown(table), lake.path(table));
-    let loaded = load(&log_store, &place).await?;
+    let Some(loaded) = load(&log_store, &place, None).await? else {
+        return Ok(files);
+    };
     let engine = engine(&log_store);
     blocking(&place, move || {
-        super::names::each(&loaded, engine.as_ref(), |name| {
+        super::replay::each_name(&loaded, engine.as_ref(), |name| {
             let path = Path::from_url_path(name).unwrap_or_else(|_| Path::from(name));
             files.remove(&folder.parts().chain(path.parts()).collect::<Path>());
         })?;
@@ -370,12 +374,4 @@ fn kernel_schema(place: &str, schema: &SchemaRef) -> Result<StructType, LakeErro
         place: place.to_owned(),
         reason: error.to_string(),
     })
-}
-
-fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError> {
-    let arrow: Schema = schema.try_into_arrow().map_err(|error| LakeError::Table {
-        place: place.to_owned(),
-        reason: format!("its schema has a type that lakebed does not read: {error}"),
-    })?;
-    Ok(Arc::new(arrow))
 }

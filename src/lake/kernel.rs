@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use delta_kernel::{DeltaResult, Engine};
+use delta_kernel::{DeltaResult, Engine, Snapshot};
 use delta_kernel_engine::DefaultEngineBuilder;
 use delta_kernel_engine::executor::tokio::TokioMultiThreadExecutor;
 use deltalake_core::logstore::LogStoreRef;
@@ -29,6 +29,37 @@ pub(super) fn engine(log_store: &LogStoreRef) -> Arc<dyn Engine> {
             .with_buffer_size(LOCAL_FILES)
             .build(),
     )
+}
+
+/// A table's newest version, or this one; none where its folder has no log.
+///
+/// # Errors
+/// [`LakeError`] where the store fails, or the log cannot be read or has no such version.
+pub(super) async fn load(
+    log_store: &LogStoreRef,
+    place: &str,
+    version: Option<u64>,
+) -> Result<Option<Arc<Snapshot>>, LakeError> {
+    let build = || {
+        let (url, engine) = (log_store.root_url().clone(), engine(log_store));
+        blocking(place, move || {
+            let newest = Snapshot::builder_for(url.as_str());
+            let builder = version
+                .into_iter()
+                .fold(newest, |builder, version| builder.at_version(version));
+            builder.build(engine.as_ref())
+        })
+    };
+    match build().await {
+        Err(LakeError::Table { .. }) => {}
+        loaded => return loaded.map(Some),
+    }
+    // Asked only now, since it is a request of its own, and again built then: the log may have been made meanwhile.
+    let exists = log_store.is_delta_table_location().await;
+    match exists.map_err(|error| delta_fault(place, &error))? {
+        true => build().await.map(Some),
+        false => Ok(None),
+    }
 }
 
 /// Runs a call of the kernel where blocking does no harm.

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use delta_kernel::Snapshot;
+use delta_kernel::engine::arrow_conversion::TryIntoArrow;
+use delta_kernel::schema::StructType;
+use delta_kernel::table_features::ColumnMappingMode;
+use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::Deserialize;
 
-use super::{Lake, LakeError, plain};
+use super::{Lake, LakeError, kernel, plain, replay};
 
 /// A table as of one version.
 #[derive(Debug, Clone)]
@@ -71,8 +77,6 @@ pub enum AsOf {
     Newest,
     /// This one.
     Version(u64),
-    /// This one, which is there.
-    Known(u64),
     /// The newest that was committed by this time.
     Time(DateTime<Utc>),
 }
@@ -85,44 +89,70 @@ impl TableSnapshot {
     /// # Errors
     /// [`LakeError`] where the store fails or the table's log cannot be read.
     pub async fn load(lake: &Lake, table: &str, as_of: AsOf) -> Result<Option<TableSnapshot>, LakeError> {
-        let log_store = lake.log_store(table);
-        let fault = |error: DeltaTableError| delta_fault(&lake.shown(table), &error);
-        if !log_store.is_delta_table_location().await.map_err(fault)? {
-            return plain::load(lake, table).await;
-        }
-        let mut delta = DeltaTable::new(log_store);
-        match as_of {
-            AsOf::Newest => delta.load().await,
-            AsOf::Version(version) => {
-                let newest = delta.get_latest_version().await.map_err(fault)?;
-                if version > newest {
-                    return Err(LakeError::Table {
-                        place: lake.shown(table),
-                        reason: format!("it has no version {version}; its newest is {newest}"),
-                    });
-                }
-                delta.load_version(version).await
+        let (log_store, place) = (lake.log_store(table), lake.shown(table));
+        let fault = |error: DeltaTableError| delta_fault(&place, &error);
+        let version = match as_of {
+            AsOf::Newest => None,
+            AsOf::Version(version) => Some(version),
+            AsOf::Time(time) => {
+                let mut delta = DeltaTable::new(log_store.clone());
+                delta.load_with_datetime(time).await.map_err(fault)?;
+                delta.version()
             }
-            AsOf::Known(version) => delta.load_version(version).await,
-            AsOf::Time(time) => delta.load_with_datetime(time).await,
+        };
+        let loaded = match kernel::load(&log_store, &place, version).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return plain::load(lake, table).await,
+            Err(LakeError::Table { place, reason }) => {
+                let newest = log_store.get_latest_version(0).await.map_err(fault)?;
+                let reason = match version.filter(|version| *version > newest) {
+                    Some(version) => format!("it has no version {version}; its newest is {newest}"),
+                    None => reason,
+                };
+                return Err(LakeError::Table { place, reason });
+            }
+            Err(error) => return Err(error),
+        };
+        TableSnapshot::of(&loaded, &log_store, &lake.path(table), &place)
+            .await
+            .map(Some)
+    }
+
+    /// What the kernel has loaded of a table in this folder.
+    ///
+    /// # Errors
+    /// [`LakeError`] where the store fails, the log cannot be read, or the table is of a kind that lakebed does not read.
+    pub(super) async fn of(
+        loaded: &Arc<Snapshot>,
+        log_store: &LogStoreRef,
+        folder: &Path,
+        place: &str,
+    ) -> Result<TableSnapshot, LakeError> {
+        let configuration = loaded.table_configuration();
+        if configuration.column_mapping_mode() != ColumnMappingMode::None {
+            return Err(LakeError::Table {
+                place: place.to_owned(),
+                reason: "another writer mapped its columns to other names in the files (delta.columnMapping.mode), which lakebed does not read; drop the feature columnMapping".to_owned(),
+            });
         }
-        .map_err(fault)?;
-        let state = delta.snapshot().map_err(fault)?;
-        let folder = lake.path(table);
-        Ok(Some(TableSnapshot {
-            version: Some(state.version()),
-            id: state.metadata().id().to_owned(),
-            schema: state.snapshot().arrow_schema(),
-            partition_columns: state.metadata().partition_columns().to_vec(),
-            files: state
-                .log_data()
-                .iter()
-                .map(|view| {
-                    #[allow(deprecated, reason = "no other public way leads to a file's tags")]
-                    data_file(&folder, view.add_action())
-                })
-                .collect(),
-        }))
+        let schema = arrow_schema(place, &loaded.schema())?;
+        let (snapshot, engine, below) = (Arc::clone(loaded), kernel::engine(log_store), folder.clone());
+        let live = kernel::blocking(place, move || replay::live(&snapshot, engine.as_ref(), &below)).await?;
+        if let Some(file) = live.with_deleted_rows {
+            return Err(LakeError::Table {
+                place: place.to_owned(),
+                reason: format!(
+                    "another writer deleted rows of {file} by a deletion vector, which lakebed does not read; rewrite the files with REORG TABLE … APPLY (PURGE)"
+                ),
+            });
+        }
+        Ok(TableSnapshot {
+            version: Some(loaded.version()),
+            id: configuration.metadata().id().to_owned(),
+            schema,
+            partition_columns: configuration.metadata().partition_columns().to_vec(),
+            files: live.files,
+        })
     }
 }
 
@@ -147,6 +177,18 @@ pub async fn unnamed(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeEr
 /// [`LakeError`] where the store fails.
 pub async fn present_files(lake: &Lake, table: &str) -> Result<Vec<ObjectMeta>, LakeError> {
     plain::list(lake, table).await
+}
+
+/// A table's schema, as the query engine's types.
+///
+/// # Errors
+/// [`LakeError::Table`] where it has a type that lakebed does not read.
+pub(super) fn arrow_schema(place: &str, schema: &StructType) -> Result<SchemaRef, LakeError> {
+    let arrow: Schema = schema.try_into_arrow().map_err(|error| LakeError::Table {
+        place: place.to_owned(),
+        reason: format!("its schema has a type that lakebed does not read: {error}"),
+    })?;
+    Ok(Arc::new(arrow))
 }
 
 pub(super) fn under(folder: &Path, relative: &str) -> Path {

@@ -88,11 +88,7 @@ pub async fn verify(
     };
     let version = writer.version();
     let marks = writer.all_marks().await?;
-    let snapshot = TableSnapshot::load(lake, RAW_EVENTS, AsOf::Version(version)).await?;
-    let Some(snapshot) = snapshot else {
-        return Err(no_records(lake).await?);
-    };
-    let mut lake_records = Tables::read(lake, snapshot).await?;
+    let mut lake_records = Tables::read(lake, writer.snapshot().await?).await?;
     let asked = match kafka {
         Some(kafka) => ask_broker(kafka, &marks).await,
         None => BrokerReport::LeftOut,

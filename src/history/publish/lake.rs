@@ -1,12 +1,13 @@
 //! Publishing into the lake: a Delta table per history table, and a row of runs that names a version of each.
 //!
-//! The five tables are committed one after the other and nobody looks at them yet; the run's row is what makes the
-//! set visible as one. A run that dies in between leaves versions that no row names. The row goes exactly on top of
+//! The five tables are committed, each on its own, and nobody looks at them yet; the run's row is what makes the set
+//! visible as one. A run that dies in between leaves versions that no row names. The row goes exactly on top of
 //! the state in which it was decided that this run may publish, or everything is looked at again.
 
 use std::collections::BTreeMap;
 
 use deltalake_core::kernel::{Action, Add, Remove};
+use futures::future::try_join_all;
 
 use super::decide;
 use super::lake_runs::{PublishedSet, RunsLog, published_set, write_operation};
@@ -155,6 +156,7 @@ async fn first_with_rows(lake: &Lake, set: Option<&PublishedSet>) -> Result<Opti
     Ok(None)
 }
 
+/// Commits the tables beside each other: what waits for a store waits once.
 async fn commit_tables(
     lake: &Lake,
     rows: &[TableRows],
@@ -163,8 +165,7 @@ async fn commit_tables(
     report: &RunReport,
     attempt: usize,
 ) -> Result<BTreeMap<&'static str, u64>, HistoryError> {
-    let mut versions = BTreeMap::new();
-    for rows in rows {
+    let commits = rows.iter().map(|rows| async move {
         let kept = match base {
             Some(set) if mode == PublishMode::Append => named_version(lake, rows.table, set).await?,
             _ => None,
@@ -172,10 +173,11 @@ async fn commit_tables(
         let kept = kept.map(|snapshot| snapshot.files).unwrap_or_default();
         let file = format!("{}_{}_{attempt}.parquet", rows.table.name, report.id);
         fail_point::reached(Step::BeforeHistoryTable);
-        versions.insert(rows.table.name, commit_table(lake, rows, &kept, file).await?);
+        let version = commit_table(lake, rows, &kept, file).await?;
         fail_point::reached(Step::AfterHistoryTable);
-    }
-    Ok(versions)
+        Ok::<_, HistoryError>((rows.table.name, version))
+    });
+    Ok(try_join_all(commits).await?.into_iter().collect())
 }
 
 /// Gives the table a version that holds the kept files and the rows and nothing else, whatever its newest version
@@ -201,8 +203,7 @@ async fn commit_table(lake: &Lake, rows: &TableRows, kept: &[DataFile], path: St
         wanted.push(datafile::write(lake, &folder, file).await?);
     }
     for _ in 0..ATTEMPTS {
-        let current = TableSnapshot::load(lake, &folder, AsOf::Known(writer.version())).await?;
-        let current = current.map(|snapshot| snapshot.files).unwrap_or_default();
+        let current = writer.snapshot().await?.files;
         let actions = difference(lake, &folder, &current, &wanted);
         if actions.is_empty() {
             return Ok(writer.version());

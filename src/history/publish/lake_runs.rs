@@ -51,7 +51,7 @@ pub(super) async fn newest_of(lake: &Lake, lake_id: &str) -> Result<Option<Publi
     let version = mark.and_then(|mark| u64::try_from(mark).ok());
     // Of plain Parquet there is no version, and no mark.
     let known = version.is_some() || lake_id.is_empty();
-    let set = published_set(lake).await?.filter(|_| known);
+    let set = newest_set(lake, &runs.snapshot().await?).await?.filter(|_| known);
     Ok(set.map(|set| Published {
         version,
         at: Some(set.ended_at),
@@ -67,8 +67,8 @@ pub(super) struct RunsLog<'a> {
 
 impl<'a> RunsLog<'a> {
     pub(super) async fn open(lake: &'a Lake) -> Result<RunsLog<'a>, HistoryError> {
-        let writer = TableWriter::open_or_create(lake, &folder(), &schema(), &[]).await?;
-        let snapshot = snapshot_of(lake, &writer).await?;
+        let mut writer = TableWriter::open_or_create(lake, &folder(), &schema(), &[]).await?;
+        let snapshot = writer.snapshot().await?;
         Ok(RunsLog { lake, writer, snapshot })
     }
 
@@ -125,7 +125,7 @@ impl<'a> RunsLog<'a> {
         };
         let outcome = self.writer.commit(actions, marks, write_operation(merge)).await?;
         if outcome == CommitOutcome::Conflict {
-            self.snapshot = snapshot_of(self.lake, &self.writer).await?;
+            self.snapshot = self.writer.snapshot().await?;
         }
         Ok(outcome)
     }
@@ -160,14 +160,6 @@ pub(in crate::history) fn write_operation(overwrite: bool) -> DeltaOperation {
 
 fn mark_of(lake_id: &str) -> String {
     format!("lakebed-history:{lake_id}")
-}
-
-async fn snapshot_of(lake: &Lake, writer: &TableWriter) -> Result<TableSnapshot, HistoryError> {
-    let snapshot = TableSnapshot::load(lake, &folder(), AsOf::Known(writer.version())).await?;
-    Ok(snapshot.ok_or_else(|| LakeError::Table {
-        place: lake.shown(&folder()),
-        reason: "it was there and is gone again; is something else deleting it?".to_owned(),
-    })?)
 }
 
 /// The newest set that the table of runs names.

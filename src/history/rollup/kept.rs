@@ -110,7 +110,7 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
         }),
         reason,
     };
-    let table = match TableWriter::open(lake, FOLDER).await {
+    let mut table = match TableWriter::open(lake, FOLDER).await {
         Ok(Some(table)) => table,
         Ok(None) if present_files(lake, FOLDER).await?.is_empty() => {
             let (base, reason) = (Box::default(), "there was none".to_owned());
@@ -120,8 +120,8 @@ pub(in crate::history) async fn find(lake: &Lake) -> Result<Found, LakeError> {
         Err(LakeError::Table { reason, .. }) => return Ok(beyond_repair(reason)),
         Err(error) => return Err(error),
     };
-    let files = match TableSnapshot::load(lake, FOLDER, AsOf::Known(table.version())).await {
-        Ok(snapshot) => snapshot.map(|snapshot| snapshot.files).unwrap_or_default(),
+    let files = match table.snapshot().await {
+        Ok(snapshot) => snapshot.files,
         Err(LakeError::Table { reason, .. }) => return Ok(beyond_repair(reason)),
         Err(error) => return Err(error),
     };

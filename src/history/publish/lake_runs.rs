@@ -8,13 +8,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use chrono::{DateTime, TimeDelta, Utc};
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use serde::{Deserialize, Serialize};
 
 use super::Published;
 use super::lake::removal;
 use crate::history::read_fault::query_fault;
 use crate::history::runs::{RUNS_TABLE, RunReport, json_text};
 use crate::history::snapshot_table::register;
-use crate::history::{HISTORY_TABLES, HistoryError, Outcome, session};
+use crate::history::{HistoryError, Outcome, session};
 use crate::lake::datafile::{self, NewFile, writer_properties};
 use crate::lake::snapshot::AsOf;
 use crate::lake::{CommitOutcome, Lake, LakeError, TableSnapshot, TableWriter};
@@ -26,11 +27,14 @@ pub(super) fn folder() -> String {
     format!("history/{RUNS_TABLE}")
 }
 
+/// In a file's tags, the newest [`PublishedSet`] that its rows name, or null; so that readers need not open the files.
+const PUBLISHED_TAG: &str = "lakebed.published";
+
 /// A set of tables that belong together, as a run named it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct PublishedSet {
     /// The version of each table.
-    pub(super) versions: BTreeMap<&'static str, u64>,
+    pub(super) versions: BTreeMap<String, u64>,
     ended_at: DateTime<Utc>,
 }
 
@@ -110,10 +114,12 @@ impl<'a> RunsLog<'a> {
         } else {
             (row, Vec::new())
         };
+        let earlier = if merge { self.published_set().await? } else { None };
+        let newest = published_by(report).or(earlier);
         let file = NewFile {
             path: format!("run_{}_{attempt}.parquet", report.id),
             partition_values: Vec::new(),
-            tags: Vec::new(),
+            tags: vec![(PUBLISHED_TAG.to_owned(), json_text(&newest))],
             batch,
             properties: writer_properties().build(),
         };
@@ -162,11 +168,46 @@ fn mark_of(lake_id: &str) -> String {
     format!("lakebed-history:{lake_id}")
 }
 
+/// The set that a run names.
+fn published_by(report: &RunReport) -> Option<PublishedSet> {
+    let versions = report
+        .table_versions
+        .as_ref()
+        .filter(|_| report.outcome == Outcome::Published)?;
+    let named = versions.iter().map(|(table, version)| ((*table).to_owned(), *version));
+    Some(PublishedSet {
+        versions: named.collect(),
+        ended_at: report.ended_at,
+    })
+}
+
 /// The newest set that the table of runs names.
-pub(super) async fn newest_set(lake: &Lake, snapshot: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
+pub(super) async fn newest_set(lake: &Lake, runs: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
+    let (mut newest, mut untold): (Option<PublishedSet>, _) = (None, Vec::new());
+    for file in &runs.files {
+        match file.tags.get(PUBLISHED_TAG).map(|tag| serde_json::from_str(tag)) {
+            Some(Ok(set)) => newest = later(newest, set),
+            // An earlier version wrote the file, or another program wrote it anew.
+            Some(Err(_)) | None => untold.push(file.clone()),
+        }
+    }
+    if untold.is_empty() {
+        return Ok(newest);
+    }
+    let files = untold;
+    let read = newest_of_rows(lake, &TableSnapshot { files, ..runs.clone() }).await?;
+    Ok(later(newest, read))
+}
+
+fn later(one: Option<PublishedSet>, other: Option<PublishedSet>) -> Option<PublishedSet> {
+    one.into_iter().chain(other).max_by_key(|set| set.ended_at)
+}
+
+/// The newest set that the rows of these files name.
+async fn newest_of_rows(lake: &Lake, runs: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
     let fault = |error| query_fault("the newest published set", &error);
     let ctx = session()?;
-    register(&ctx, lake, "runs", snapshot, &schema())?;
+    register(&ctx, lake, "runs", runs, &schema())?;
     let batches = ctx
         .sql("SELECT table_versions, ended_at FROM runs WHERE outcome = 'published' ORDER BY ended_at DESC LIMIT 1")
         .await
@@ -179,15 +220,12 @@ pub(super) async fn newest_set(lake: &Lake, snapshot: &TableSnapshot) -> Result<
     };
     let text = batch.column(0).as_string::<i32>().value(0);
     let ended_at = batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0);
-    let named: BTreeMap<String, u64> = serde_json::from_str(text).map_err(|error| LakeError::Table {
+    let versions = serde_json::from_str(text).map_err(|error| LakeError::Table {
         place: lake.shown(&folder()),
         reason: format!("the table_versions of its newest published row is {text:?}: {error}"),
     })?;
-    let versions = HISTORY_TABLES
-        .iter()
-        .filter_map(|table| Some((table.name, *named.get(table.name)?)));
     Ok(Some(PublishedSet {
-        versions: versions.collect(),
+        versions,
         ended_at: DateTime::from_timestamp_micros(ended_at).unwrap_or_default(),
     }))
 }

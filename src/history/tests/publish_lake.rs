@@ -229,17 +229,54 @@ async fn publishers_at_the_same_time_each_have_their_row_and_one_whole_set_wins(
 
 #[tokio::test]
 async fn the_table_of_runs_keeps_every_row_in_few_files() {
-    let (_folder, lake) = lake_with(3).await;
+    let (folder, lake) = lake_with(3).await;
+    run_once(&lake, PublishMode::Overwrite).await.unwrap();
+    let published = texts(&read_published(&lake).await.unwrap());
     for _ in 0..70 {
         let report = RunReport::begin(&two_days(), PublishMode::Overwrite, String::new());
         crate::history::publish::lake::record(&lake, &report).await.unwrap();
     }
-    assert_eq!(runs(&lake, "id").await.len(), 70);
+    assert_eq!(runs(&lake, "id").await.len(), 71);
+    assert_eq!(texts(&read_published(&lake).await.unwrap()), published);
+    forget_tags(&folder, "lakebed_runs");
+    assert_eq!(texts(&read_published(&lake).await.unwrap()), published);
     let snapshot = TableSnapshot::load(&lake, "history/lakebed_runs", AsOf::Newest)
         .await
         .unwrap()
         .unwrap();
     assert!(snapshot.files.len() <= 32, "{} files", snapshot.files.len());
+}
+
+/// Takes the tags of all files out of a table's log, as an earlier version of lakebed wrote it without.
+fn forget_tags(folder: &tempfile::TempDir, table: &str) {
+    for commit in std::fs::read_dir(folder.path().join("history").join(table).join("_delta_log")).unwrap() {
+        let path = commit.unwrap().path();
+        let lines: Vec<String> = std::fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let mut action: serde_json::Value = serde_json::from_str(line).unwrap();
+                if let Some(add) = action.get_mut("add") {
+                    add["tags"] = serde_json::Value::Null;
+                }
+                action.to_string()
+            })
+            .collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_runs_published_that_left_no_note_and_what_others_did_since_is_told_apart_by_time() {
+    let (folder, lake) = lake_with(3).await;
+    run_once(&lake, PublishMode::Overwrite).await.unwrap();
+    let first = texts(&read_published(&lake).await.unwrap());
+    forget_tags(&folder, "lakebed_runs");
+    run_once(&lake, PublishMode::Append).await.unwrap();
+    let second = texts(&read_published(&lake).await.unwrap());
+    assert_eq!(second[0].len(), 2 * first[0].len());
+    forget_tags(&folder, "lakebed_runs");
+    assert_eq!(texts(&read_published(&lake).await.unwrap()), second);
 }
 
 #[tokio::test]

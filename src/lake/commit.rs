@@ -355,9 +355,12 @@ pub(super) async fn unnamed(
     mut files: BTreeMap<Path, ObjectMeta>,
 ) -> Result<BTreeMap<Path, ObjectMeta>, LakeError> {
     let (log_store, place, folder) = (lake.log_store(table), lake.shown(table), lake.path(table));
-    let Some(loaded) = load(&log_store, &place, None).await? else {
-        return Ok(files);
-    };
+    let loaded = load(&log_store, &place, None).await?;
+    // Without a log nothing is known of any file, and who asks may be about to delete what has no name.
+    let loaded = loaded.ok_or_else(|| LakeError::Table {
+        place: place.clone(),
+        reason: "its log is gone; bring its _delta_log back".to_owned(),
+    })?;
     let engine = engine(&log_store);
     blocking(&place, move || {
         super::replay::each_name(&loaded, engine.as_ref(), |name| {

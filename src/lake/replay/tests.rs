@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::config::LakeSettings;
-use crate::lake::snapshot::AsOf;
+use crate::lake::snapshot::{AsOf, unnamed};
 use crate::lake::{Lake, LakeError, TableSnapshot};
 
 /// Files of the table, as the log has their paths.
@@ -182,4 +182,21 @@ async fn columns_that_have_other_names_in_the_files_are_not_taken_for_empty_ones
     );
     let error = log.load().await.unwrap_err().to_string();
     assert!(error.contains("columnMapping"), "{error}");
+}
+
+#[tokio::test]
+async fn where_the_log_is_gone_no_file_is_called_one_that_it_does_not_name() {
+    let mut log = Log::plain();
+    log.next(&[add(NAMES[4], 1)]);
+    let table = log.folder.path().join("table");
+    fs::write(table.join(NAMES[4]), "").unwrap();
+    fs::write(table.join("stray.parquet"), "").unwrap();
+    let found = unnamed(&log.lake(), "table").await.unwrap();
+    let places: Vec<&str> = found.iter().map(|object| object.location.as_ref()).collect();
+    assert_eq!(places.len(), 1);
+    assert!(places[0].ends_with("table/stray.parquet"), "{places:?}");
+
+    fs::remove_dir_all(table.join("_delta_log")).unwrap();
+    let error = unnamed(&log.lake(), "table").await.unwrap_err().to_string();
+    assert!(error.contains("its log is gone"), "{error}");
 }

@@ -12,11 +12,12 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// What is freed goes back to the system within some seconds, so that what the process holds follows what it uses; sooner
-/// would cost more, since the system takes its time to hand out pages of zeros. Threads that run on one core share what they
-/// free: many read files, each a few. (Large pages would cost less still, and more memory than the budget has.)
+/// would cost more, since the system takes its time to hand out pages of zeros. Few arenas, so that threads share what they
+/// free: many read files, each a few. (An arena for each core would do that too, but picks ones that do not exist where the
+/// process may use some cores only. Large pages would cost less still, and more memory than the budget has.)
 // SAFETY: jemalloc reads its settings from a pointer to text under this name, which a slice begins with.
 #[unsafe(export_name = "malloc_conf")]
-static SETTINGS: &[u8] = b"dirty_decay_ms:3000,muzzy_decay_ms:0,percpu_arena:percpu\0";
+static SETTINGS: &[u8] = b"dirty_decay_ms:3000,muzzy_decay_ms:0,narenas:4\0";
 
 /// Gives what is free back to the system at once: after work of another kind than what follows, which would find little of
 /// it where it looks.

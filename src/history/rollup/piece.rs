@@ -17,7 +17,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::grain::{Grain, KEY_LOW, PAIR_HIGH, PAIR_LOW, SERVER};
+use super::grain::{Grain, KEY_LOW, PAIR_LOW, SERVER};
 use super::order::{Hashes, ordered};
 use crate::history::HistoryError;
 use crate::history::read_fault::query_fault;
@@ -266,10 +266,10 @@ fn properties(grain: Grain) -> WriterProperties {
             // A dictionary of these would be thrown away half-way.
             "user" | "bytes_sum" => properties.set_column_dictionary_enabled(column, false),
             // As random as can be, which nothing makes smaller.
-            KEY_LOW | PAIR_HIGH | PAIR_LOW => properties
+            KEY_LOW | PAIR_LOW => properties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_compression(column, Compression::UNCOMPRESSED),
-            // Numbers that are small, or close to the one before.
+            // Numbers that are small, or close to the one before, as keys in their order are.
             _ if !matches!(field.data_type(), DataType::Boolean) => properties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_compression(column.clone(), Compression::UNCOMPRESSED)

@@ -95,6 +95,9 @@ impl TableSnapshot {
             AsOf::Newest => None,
             AsOf::Version(version) => Some(version),
             AsOf::Time(time) => {
+                if !log_store.is_delta_table_location().await.map_err(fault)? {
+                    return plain::load(lake, table).await;
+                }
                 let mut delta = DeltaTable::new(log_store.clone());
                 delta.load_with_datetime(time).await.map_err(fault)?;
                 delta.version()

@@ -200,3 +200,12 @@ async fn where_the_log_is_gone_no_file_is_called_one_that_it_does_not_name() {
     let error = unnamed(&log.lake(), "table").await.unwrap_err().to_string();
     assert!(error.contains("its log is gone"), "{error}");
 }
+
+#[tokio::test]
+async fn without_a_log_there_is_no_table_whichever_version_is_asked_for() {
+    let log = Log::plain();
+    for as_of in [AsOf::Newest, AsOf::Version(0), AsOf::Time(chrono::Utc::now())] {
+        let loaded = TableSnapshot::load(&log.lake(), "nothing", as_of).await;
+        assert!(matches!(loaded, Ok(None)), "{as_of:?}: {loaded:?}");
+    }
+}

@@ -44,9 +44,10 @@ pub(super) async fn load(
         let (url, engine) = (log_store.root_url().clone(), engine(log_store));
         blocking(place, move || {
             let newest = Snapshot::builder_for(url.as_str());
-            let builder = version
-                .into_iter()
-                .fold(newest, |builder, version| builder.at_version(version));
+            let builder = match version {
+                Some(version) => newest.at_version(version),
+                None => newest,
+            };
             builder.build(engine.as_ref())
         })
     };

@@ -34,17 +34,23 @@ pub(super) fn live(snapshot: &Snapshot, engine: &dyn Engine, folder: &Path) -> D
         let actions = actions?;
         let is_commit = actions.is_log_batch;
         let batch = actions.actions.try_into_record_batch()?;
-        for added in Named::all(&batch, ADD).filter(|added| !known.contains(&added.key())) {
+        for added in Named::all(&batch, ADD) {
+            // A checkpoint, which comes last, names each file once.
+            let is_new = match is_commit {
+                true => known.insert(added.key()),
+                false => !known.contains(&added.key()),
+            };
+            if !is_new {
+                continue;
+            }
             let file = data_file(folder, added.add());
             if added.deletion_vector.is_some() {
                 live.with_deleted_rows.get_or_insert_with(|| file.path.clone());
             }
             live.files.push(file);
         }
-        // A checkpoint, which comes last, names each file once.
         if is_commit {
-            let named = NAMING.into_iter().flat_map(|action| Named::all(&batch, action));
-            known.extend(named.map(|named| named.key()));
+            known.extend(Named::all(&batch, REMOVE).map(|removed| removed.key()));
         }
     }
     Ok(live)
@@ -63,8 +69,9 @@ pub(super) fn each_name(snapshot: &Snapshot, engine: &dyn Engine, mut named: imp
 }
 
 const ADD: &str = "add";
+const REMOVE: &str = "remove";
 /// The actions that name a file.
-const NAMING: [&str; 2] = [ADD, "remove"];
+const NAMING: [&str; 2] = [ADD, REMOVE];
 const PATH: &str = "path";
 const SIZE: &str = "size";
 const STATS: &str = "stats";
@@ -89,21 +96,18 @@ static WHOLE: LazyLock<SchemaRef> = LazyLock::new(|| {
         let fields = [text_field(STORAGE_TYPE), text_field(PLACE), offset];
         StructField::nullable(DELETION_VECTOR, StructType::new_unchecked(fields))
     };
-    let fields = || {
-        StructType::new_unchecked([
-            text_field(PATH),
-            texts(PARTITION_VALUES),
-            StructField::nullable(SIZE, DataType::LONG),
-            text_field(STATS),
-            texts(TAGS),
-            deletion_vector(),
-        ])
-    };
+    let added = StructType::new_unchecked([
+        text_field(PATH),
+        texts(PARTITION_VALUES),
+        StructField::nullable(SIZE, DataType::LONG),
+        text_field(STATS),
+        texts(TAGS),
+        deletion_vector(),
+    ]);
     let removed = StructType::new_unchecked([text_field(PATH), deletion_vector()]);
-    let [add, remove] = NAMING;
     Arc::new(StructType::new_unchecked([
-        StructField::nullable(add, fields()),
-        StructField::nullable(remove, removed),
+        StructField::nullable(ADD, added),
+        StructField::nullable(REMOVE, removed),
     ]))
 });
 

@@ -103,18 +103,16 @@ impl TableSnapshot {
                 delta.version()
             }
         };
-        let loaded = match kernel::load(&log_store, &place, version).await {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => return plain::load(lake, table).await,
-            Err(LakeError::Table { place, reason }) => {
-                let newest = log_store.get_latest_version(0).await.map_err(fault)?;
-                let reason = match version.filter(|version| *version > newest) {
-                    Some(version) => format!("it has no version {version}; its newest is {newest}"),
-                    None => reason,
-                };
+        let loaded = kernel::load(&log_store, &place, version).await;
+        if let (Err(LakeError::Table { .. }), Some(version)) = (&loaded, version) {
+            let newest = log_store.get_latest_version(0).await.map_err(fault)?;
+            if version > newest {
+                let reason = format!("it has no version {version}; its newest is {newest}");
                 return Err(LakeError::Table { place, reason });
             }
-            Err(error) => return Err(error),
+        }
+        let Some(loaded) = loaded? else {
+            return plain::load(lake, table).await;
         };
         TableSnapshot::of(&loaded, &log_store, &lake.path(table), &place)
             .await

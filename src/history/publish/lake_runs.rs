@@ -104,17 +104,17 @@ impl<'a> RunsLog<'a> {
         }
         let row = row(report)?;
         let merge = self.snapshot.files.len() >= MOST_FILES;
-        let (batch, mut actions) = if merge {
+        let (batch, mut actions, earlier) = if merge {
             let gone = self
                 .snapshot
                 .files
                 .iter()
                 .map(|file| removal(self.lake, &folder(), file));
-            (self.all_rows_and(row).await?, gone.collect())
+            let earlier = self.published_set().await?;
+            (self.all_rows_and(row).await?, gone.collect(), earlier)
         } else {
-            (row, Vec::new())
+            (row, Vec::new(), None)
         };
-        let earlier = if merge { self.published_set().await? } else { None };
         let newest = published_by(report).or(earlier);
         let file = NewFile {
             path: format!("run_{}_{attempt}.parquet", report.id),
@@ -183,18 +183,17 @@ fn published_by(report: &RunReport) -> Option<PublishedSet> {
 
 /// The newest set that the table of runs names.
 pub(super) async fn newest_set(lake: &Lake, runs: &TableSnapshot) -> Result<Option<PublishedSet>, HistoryError> {
-    let (mut newest, mut untold): (Option<PublishedSet>, _) = (None, Vec::new());
+    let (mut newest, mut files) = (None, Vec::new());
     for file in &runs.files {
         match file.tags.get(PUBLISHED_TAG).map(|tag| serde_json::from_str(tag)) {
             Some(Ok(set)) => newest = later(newest, set),
             // An earlier version wrote the file, or another program wrote it anew.
-            Some(Err(_)) | None => untold.push(file.clone()),
+            Some(Err(_)) | None => files.push(file.clone()),
         }
     }
-    if untold.is_empty() {
+    if files.is_empty() {
         return Ok(newest);
     }
-    let files = untold;
     let read = newest_of_rows(lake, &TableSnapshot { files, ..runs.clone() }).await?;
     Ok(later(newest, read))
 }

@@ -16,6 +16,10 @@ test *arguments:
 torture seeds="20":
     LAKEBED_TORTURE_SEEDS={{ if seeds =~ '-' { seeds } else { "1-" + seeds } }} scripts/test --test integration torture -- --nocapture
 
+# The history tables beside those that Apache Spark computes, over the sample, real edits and drawn histories.
+spark:
+    LAKEBED_TEST_SPARK=1 scripts/test --test integration -- histories:: end_to_end::
+
 # What must pass before a change lands.
 ci:
     .ci/run

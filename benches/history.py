@@ -2,6 +2,7 @@
 
     cargo build --release --bin lakebed
     scripts/python benches/history.py [--events 10000 1000000 10000000] [--unique] [--days 7]
+    LAKEBED_TEST_SPARK=1 scripts/python benches/history.py --spark      # Apache Spark too, which takes minutes
 
 Makes a lake of generated events, the same ones each time, in files of 5,000 rows over seven days. Then runs lakebed
 process three times: over everything, after one per cent of new files, and with nothing new; and DuckDB over the same
@@ -32,6 +33,7 @@ parser.add_argument("--events", type=int, nargs="+", default=[10_000, 1_000_000,
 parser.add_argument("--days", type=int, default=7)
 parser.add_argument("--unique", action="store_true", help="nearly every event has a user of its own")
 parser.add_argument("--skip-duckdb", action="store_true")
+parser.add_argument("--spark", action="store_true", help="Spark too, with the packages of LAKEBED_TEST_SPARK=1")
 parser.add_argument("--folder", help="where to make the lakes, and to leave them")
 parser.add_argument("--profile", default="release", help="the folder of the program under cargo's target folder")
 options = parser.parse_args()
@@ -167,6 +169,24 @@ def against_duckdb(lake, how):
     return figures
 
 
+SPARK = """
+import sys
+from spark import make_views, session
+files, first, last = sys.argv[1:]
+with session() as spark:
+    make_views(spark, spark.read.parquet(files), first, last)
+    for table in ("hourly_patterns", "hourly_trends", "top_contributors", "language_distribution", "server_rankings"):
+        spark.table(f"oracle_historical_{table}").collect()
+"""
+
+
+def against_spark(lake):
+    modules = {"PYTHONPATH": str(here.parent / "tests" / "integration" / "python")}
+    command = [sys.executable, "-c", SPARK, f"{lake}/raw_events", str(FIRST), str(FIRST + SECONDS)]
+    *figures, _ = usage(command, modules)
+    return figures
+
+
 def one(count):
     lake = tempfile.mkdtemp(prefix="lakebed-bench-", dir=options.folder)
     table, most = Table(lake), max(count - max(count // 100, FILE_ROWS), FILE_ROWS)
@@ -182,6 +202,8 @@ def one(count):
     if not options.skip_duckdb:
         for how in ("view", "table"):
             figures[f"DuckDB, by a {how}"] = against_duckdb(lake, how)
+    if options.spark:
+        figures["Spark"] = against_spark(lake)
     print(f"\n{count:,} events in {-(-count // FILE_ROWS):,} files of {options.days} days" + (", unique users" if options.unique else ""))
     print(f"{'':32}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'CPU of --full':>15}{'wall of --full':>16}")
     whole = figures["lakebed --full"]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::kafka::Topic;
 use crate::support::lake::bucket_lake;
-use crate::support::oracle::{TABLES, duckdb_computes_the_same};
+use crate::support::oracle::{TABLES, others_compute_the_same};
 use crate::support::postgres::Schema;
 use crate::support::program::{archive, json, lakebed, run, with_postgres, with_store};
 use crate::support::{service, unique};
@@ -71,7 +71,7 @@ async fn whole_way(file: &Path, now: &str, last: i64) -> u64 {
     let differences = schema.differences_from_oracle(&TABLES, first, last).await;
     assert_eq!(differences, Vec::<String>::new(), "PostgreSQL computes otherwise");
 
-    duckdb_computes_the_same(path, first, last, |query| {
+    others_compute_the_same(path, first, last, |query| {
         query.env("DATA_LAKE_PATH", &lake);
         with_store(query);
         with_postgres(query, &schema.name);
@@ -93,7 +93,7 @@ async fn without_postgres_the_same_tables_are_published_into_the_lake() {
     run(archive(&topic.name, place).arg("--until-end"));
     run(lakebed(&["process", "--now", "2026-01-17T00:00:00Z", "--validate"]).env("DATA_LAKE_PATH", place));
     run(lakebed(&["validate"]).env("DATA_LAKE_PATH", place));
-    duckdb_computes_the_same(path, 1_768_435_200, 1_768_608_000, |query| {
+    others_compute_the_same(path, 1_768_435_200, 1_768_608_000, |query| {
         query.env("DATA_LAKE_PATH", place);
     });
 }

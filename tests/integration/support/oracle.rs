@@ -1,4 +1,4 @@
-//! The five tables as DuckDB computes them straight from the events.
+//! The five tables as DuckDB computes them straight from the events, and Spark too where it is asked for.
 
 use std::process::Command;
 
@@ -16,8 +16,9 @@ pub const TABLES: [&str; 5] = [
     "historical_server_rankings",
 ];
 
-/// Exports the published tables with `lakebed query`, set up by `settings`, and compares them with DuckDB's.
-pub fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
+/// Exports the published tables with `lakebed query`, set up by `settings`, and compares them with DuckDB's, and with
+/// Spark's where `LAKEBED_TEST_SPARK=1`: it takes a quarter of a minute each time.
+pub fn others_compute_the_same(events: &str, first: i64, last: i64, settings: impl Fn(&mut Command)) {
     let exports = tempfile::tempdir().expect("a folder");
     for table in TABLES {
         let output = exports.path().join(format!("{table}.parquet"));
@@ -34,10 +35,14 @@ pub fn duckdb_computes_the_same(events: &str, first: i64, last: i64, settings: i
         run(&mut query);
     }
     let exports = exports.path().to_str().expect("UTF-8");
-    let differences = python::run(
-        "duckdb_oracle.py",
-        &[events, &first.to_string(), &last.to_string(), exports],
-    );
+    let (first, last) = (first.to_string(), last.to_string());
     let none: serde_json::Map<_, _> = TABLES.iter().map(|table| ((*table).to_owned(), json!([]))).collect();
-    assert_eq!(differences, json!(none), "DuckDB computes otherwise");
+    let spark = std::env::var("LAKEBED_TEST_SPARK").is_ok_and(|asked| asked == "1");
+    for script in ["duckdb_oracle.py"]
+        .into_iter()
+        .chain(spark.then_some("spark_oracle.py"))
+    {
+        let differences = python::run(script, &[events, &first, &last, exports]);
+        assert_eq!(differences, json!(none), "{script}: another system computes otherwise");
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 
 use super::rollup::{Found, Relations, Request, RollupReport, Summed, spawned, sum_up};
 use super::run::Step;
-use super::session::cores;
 use super::tables::{self, HISTORY_TABLES, TableRows};
 use super::{HistoryError, Window};
 use crate::lake::{Lake, TableSnapshot};
@@ -83,14 +82,13 @@ fn tell(summed: &Summed, progress: &(dyn Fn(Step) + Sync)) {
 }
 
 async fn tables_of(relations: &Relations) -> Result<Vec<TableRows>, HistoryError> {
-    let tasks: Vec<_> = HISTORY_TABLES
-        .iter()
-        .map(|table| {
-            let relations = relations.clone();
-            spawned("the tables", async move {
-                tables::compute(&relations.session()?, table).await
-            })
-        })
-        .collect();
-    stream::iter(tasks).buffered(cores()).try_collect().await
+    let ctx = relations.session()?;
+    // The last ones take longest to plan, and so are begun first.
+    let tasks = HISTORY_TABLES.iter().rev().map(|table| {
+        let ctx = ctx.clone();
+        spawned("the tables", async move { tables::compute(&ctx, table).await })
+    });
+    let mut rows = try_join_all(tasks).await?;
+    rows.reverse();
+    Ok(rows)
 }

@@ -45,9 +45,12 @@ impl Engine {
         Ok(Engine { runtime })
     }
 
-    /// A session for queries that run one after the other.
+    /// A session in which each query runs on one core.
     pub(super) fn session(&self) -> SessionContext {
-        let config = SessionConfig::new().with_target_partitions(1);
+        // Over tables in memory a second pass of the optimizer costs more than what it finds would save.
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .set_usize("datafusion.optimizer.max_passes", 1);
         SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime))
     }
 }

@@ -96,13 +96,14 @@ impl Workshop {
     }
 }
 
-/// Sums up each batch, as many at a time as there are cores.
+/// Sums up each batch, as many at a time as there are cores; cores that this leaves idle encode grains beside each other.
 pub(super) async fn sum_up_all(workshop: &Workshop, batches: Vec<Batch>) -> Result<Vec<Partial>, HistoryError> {
+    let grains_at_once = cores().checked_div(batches.len()).unwrap_or(1).max(1);
     let tasks: Vec<_> = batches
         .into_iter()
         .map(|batch| {
             let workshop = workshop.clone();
-            spawned(EVENTS, async move { sum_up(&workshop, batch).await })
+            spawned(EVENTS, async move { sum_up(&workshop, batch, grains_at_once).await })
         })
         .collect();
     let partials: Vec<Vec<Partial>> = stream::iter(tasks).buffered(cores()).try_collect().await?;
@@ -132,12 +133,12 @@ pub(in crate::history) async fn spawned<T: Send + 'static>(
         })?
 }
 
-async fn sum_up(workshop: &Workshop, batch: Batch) -> Result<Vec<Partial>, HistoryError> {
+async fn sum_up(workshop: &Workshop, batch: Batch, grains_at_once: usize) -> Result<Vec<Partial>, HistoryError> {
     let seconds = (batch.first, batch.last);
     let mut events = scan::rows(to_code(&event_columns()), batch.files, workshop.left_out.clone());
     let mut partials = Vec::new();
     while let Some((sums, codes)) = next_sums(&mut events, seconds).await? {
-        partials.push(partial_of(workshop, &sums, &codes, batch.grains).await?);
+        partials.push(partial_of(workshop, sums, codes, batch.grains, grains_at_once).await?);
     }
     Ok(partials)
 }
@@ -160,20 +161,28 @@ async fn next_sums(events: &mut Rows, seconds: Seconds) -> Result<Option<(Sums, 
 /// Sums as a partial.
 async fn partial_of(
     workshop: &Workshop,
-    sums: &Sums,
-    codes: &Codes,
+    sums: Sums,
+    codes: Codes,
     grains: &[Grain],
+    grains_at_once: usize,
 ) -> Result<Partial, HistoryError> {
-    let name = uuid::Uuid::new_v4().to_string();
-    let hashes = Hashes::of(codes).map_err(|error| query_fault(EVENTS, &error.into()))?;
-    let mut pieces = Vec::new();
-    for grain in grains {
-        let rows = sums
-            .rows_of(*grain)
-            .map_err(|error| query_fault(grain.name(), &error.into()))?;
-        pieces.push(piece::encode(&workshop.holder, *grain, &name, &rows, (codes, &hashes)).await?);
-    }
-    let hours = hours_of(sums)?;
+    let hashes = Hashes::of(&codes).map_err(|error| query_fault(EVENTS, &error.into()))?;
+    let hours = hours_of(&sums)?;
+    let (name, of) = (uuid::Uuid::new_v4().to_string(), Arc::new((sums, codes, hashes)));
+    let tasks: Vec<_> = grains
+        .iter()
+        .map(|grain| {
+            let (grain, holder, name, of) = (*grain, workshop.holder.clone(), name.clone(), Arc::clone(&of));
+            spawned(EVENTS, async move {
+                let (sums, codes, hashes) = &*of;
+                let rows = sums
+                    .rows_of(grain)
+                    .map_err(|error| query_fault(grain.name(), &error.into()))?;
+                piece::encode(&holder, grain, &name, &rows, (codes, hashes)).await
+            })
+        })
+        .collect();
+    let pieces = stream::iter(tasks).buffered(grains_at_once).try_collect().await?;
     Ok(Partial { pieces, hours })
 }
 

@@ -18,7 +18,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::budget::Shares;
 use super::{ArchiveError, Job};
-use crate::kafka::{Inbox, KafkaFault, Notes, client_config};
+use crate::kafka::{Inbox, KafkaFault, Notes, client_config, member_id};
 use crate::monitor;
 
 /// A consumer that is a member of the group.
@@ -95,6 +95,10 @@ pub fn check(member: &Member, job: &Job) -> Result<(), ArchiveError> {
         Some((RDKafkaErrorCode::FencedInstanceId, _)) => Err(ArchiveError::Fenced {
             id: job.consumer.group_instance_id.clone().unwrap_or_default(),
             group: job.consumer.group.clone(),
+            place: Place {
+                last_id: member.context().last_id(),
+                gave_up: member_id(member).is_empty(),
+            },
         }),
         Some((_, reason)) => Err(KafkaFault::Request {
             what: "keep this member in the group",
@@ -102,6 +106,32 @@ pub fn check(member: &Member, job: &Job) -> Result<(), ArchiveError> {
         }
         .into()),
     }
+}
+
+/// A member's place in the group when it was fenced off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The id that brokers gave it last; empty where they gave it none.
+    pub last_id: String,
+    /// Whether its client had given that id up.
+    pub gave_up: bool,
+}
+
+impl Place {
+    /// Whether the member was fenced off by itself, given the ids of the group's members now. By its own clock a session
+    /// ends before it does by the broker's. Then the client library gives the id up, and what it sends before it has
+    /// another one, a heartbeat, is fenced for having none.
+    pub fn was_fenced_by_itself(&self, static_id: &str, members: &[String]) -> bool {
+        members.contains(&self.last_id) || self.gave_up && !members.iter().any(|member| is_of(member, static_id))
+    }
+}
+
+/// Whether brokers made a member's id of this static one: they add a UUID.
+fn is_of(member_id: &str, static_id: &str) -> bool {
+    let added = member_id
+        .strip_prefix(static_id)
+        .and_then(|rest| rest.strip_prefix('-'));
+    added.is_some_and(|added| uuid::Uuid::try_parse(added).is_ok())
 }
 
 /// Answers an assignment: read these partitions from these offsets.
@@ -184,6 +214,7 @@ pub struct MemberContext {
     rebalances: Mutex<VecDeque<Rebalance>>,
     leaving: AtomicBool,
     committing: AtomicBool,
+    last_id: Mutex<String>,
     /// The client library's last words about its connections.
     pub notes: Notes,
 }
@@ -195,6 +226,14 @@ impl MemberContext {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .pop_front()
+    }
+
+    /// The id that brokers gave this member when it was assigned partitions last.
+    fn last_id(&self) -> String {
+        self.last_id
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 
     /// Whether the group has yet to answer offsets that it was told.
@@ -241,6 +280,9 @@ impl ConsumerContext for MemberContext {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let lost = !assign && member.assignment_lost();
+        if assign {
+            *self.last_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = member_id(member);
+        }
         monitor::archiver().rebalanced(match (assign, lost) {
             (true, _) => "assigned",
             (false, false) => "revoked",
@@ -264,5 +306,29 @@ impl ConsumerContext for MemberContext {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .push_back(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_member_was_fenced_by_another_where_the_group_has_that_one_in_its_place() {
+        let id = |static_id: &str, number: u128| format!("{static_id}-{}", uuid::Uuid::from_u128(number));
+        let place = |last_id: String, gave_up: bool| Place { last_id, gave_up };
+        let members = [id("a", 1), id("a-b", 2)];
+        for (place, by_itself) in [
+            (place(id("a", 1), true), true),
+            (place(id("a", 1), false), true),
+            (place(id("a", 7), true), false),
+            (place(id("a", 7), false), false),
+            (place(String::new(), true), false),
+        ] {
+            assert_eq!(place.was_fenced_by_itself("a", &members), by_itself, "{place:?}");
+        }
+        let others = [id("a-b", 2)];
+        assert!(place(id("a", 7), true).was_fenced_by_itself("a", &others));
+        assert!(!place(id("a", 7), false).was_fenced_by_itself("a", &others));
     }
 }

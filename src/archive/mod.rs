@@ -82,10 +82,42 @@ pub async fn run(
             Ok(()) => return Ok(report),
             // A restart is the only recovery there is: the next round begins where the lake says.
             Err(ArchiveError::Anew) => report.next_offsets.clear(),
+            Err(fenced @ ArchiveError::Fenced { .. }) => {
+                if !is_fenced_by_itself(&job.kafka, &fenced, &stop).await? {
+                    return Err(fenced);
+                }
+                tracing::warn!(
+                    "Kafka was away for longer than this member's session, and took it for another one with its \
+                     KAFKA_GROUP_INSTANCE_ID; there is none, and it joins again"
+                );
+                report.next_offsets.clear();
+            }
             Err(error) => return Err(error),
         }
         round += 1;
     }
+}
+
+/// Whether a member was fenced off by itself, as [`group::Place`] knows. Asks until Kafka answers or `stop` is set.
+async fn is_fenced_by_itself(
+    kafka: &KafkaSettings,
+    fenced: &ArchiveError,
+    stop: &AtomicBool,
+) -> Result<bool, ArchiveError> {
+    let ArchiveError::Fenced { id, group, place } = fenced else {
+        return Ok(false);
+    };
+    let probe = Arc::new(Probe::new(kafka)?);
+    let mut patience = Patience::new("find out who has this member's place in the group");
+    while !stop.load(Ordering::Relaxed) {
+        let (probe, group) = (Arc::clone(&probe), group.clone());
+        let asked = tokio::task::spawn_blocking(move || probe.member_ids(&group));
+        match asked.await.map_err(|error| ArchiveError::Stopped(error.to_string()))? {
+            Ok(members) => return Ok(place.was_fenced_by_itself(id, &members)),
+            Err(fault) => patience.bear(fault).await?,
+        }
+    }
+    Ok(true)
 }
 
 /// Archives one generation of the topic, and adds what was archived to the report.
@@ -206,6 +238,8 @@ pub enum ArchiveError {
         id: String,
         /// The group.
         group: String,
+        /// What this one's place in the group was.
+        place: group::Place,
     },
     /// The archiver had to stop before all that it had read was in the lake.
     #[error(

@@ -51,6 +51,9 @@ pub fn ask_within<T>(
         }
         answer = attempt(brokers, what, notes, &serve, || request(left));
     }
+    if answer.is_ok() {
+        notes.answered();
+    }
     answer
 }
 
@@ -67,7 +70,12 @@ fn attempt<T>(
         while begun.elapsed() < SERVE {
             serve(SERVE / 10);
         }
-        KafkaFault::of(brokers, what, &error, notes.last())
+        let fault = KafkaFault::of(brokers, what, &error, notes.last());
+        if notes.have_answered() {
+            fault
+        } else {
+            fault.at_first_contact()
+        }
     })
 }
 
@@ -83,13 +91,17 @@ mod tests {
 
     /// Asks brokers that close the first connections and then answer; with the number of times that they were asked.
     fn asked(closed: u32, rest: Duration) -> (Result<(), KafkaFault>, u32) {
-        let (notes, asked) = (Notes::default(), Cell::new(0));
+        asked_with(&Notes::default(), closed, rest)
+    }
+
+    fn asked_with(notes: &Notes, closed: u32, rest: Duration) -> (Result<(), KafkaFault>, u32) {
+        let asked = Cell::new(0);
         let failure = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
         let answer = ask_within(
             [LONG, rest],
             "host:9",
             "answer",
-            &notes,
+            notes,
             |_| (),
             |_| {
                 asked.set(asked.get() + 1);
@@ -113,6 +125,16 @@ mod tests {
         assert!(matches!(
             asked(u32::MAX, Duration::from_millis(150)),
             (Err(KafkaFault::Refused { .. }), 2..)
+        ));
+    }
+
+    #[test]
+    fn brokers_that_have_answered_refuse_nothing_by_closing_connections() {
+        let notes = Notes::default();
+        assert!(matches!(asked_with(&notes, 0, Duration::ZERO), (Ok(()), 1)));
+        assert!(matches!(
+            asked_with(&notes, u32::MAX, Duration::ZERO),
+            (Err(KafkaFault::Unreachable { .. }), 1)
         ));
     }
 }

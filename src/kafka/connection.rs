@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -103,13 +104,16 @@ fn files(settings: &KafkaSettings) -> [(&'static str, &'static str, Option<&Stri
 /// The library reports a broker that is away by a callback and then again as the failure of whatever was asked, so
 /// the callback's words are kept here and shown once, with that failure.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<Option<String>>);
+pub struct Notes {
+    last: Mutex<Option<String>>,
+    answered: AtomicBool,
+}
 
 impl Notes {
     /// Keeps what an error callback said.
     pub fn keep(&self, error: &KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka's client reports");
-        let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut kept = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // "All brokers are down" follows the reason why; the reason is the one to show.
         let vague = ["brokers are down", "Broken pipe", "Connection reset"];
         if kept.is_none() || !vague.iter().any(|words| reason.contains(words)) {
@@ -121,20 +125,33 @@ impl Notes {
     pub fn hear(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         Notes::log(level, facility, message);
         if message.contains("Disconnected") {
-            let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut kept = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let told = message.split_once("]: ").map_or(message, |(_, told)| told);
             *kept = Some(told.to_owned());
         }
     }
 
+    /// Keeps that a broker has answered.
+    pub fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a broker has ever answered.
+    pub fn have_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// The last words.
     pub fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.last
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 
     /// The last words, which are forgotten.
     pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+        self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 
     /// Passes on what the client library logs, at the level of a detail.

@@ -63,12 +63,6 @@ impl KafkaFault {
         ]
         .iter()
         .any(|word| reason.contains(word));
-        if closed_at_once(&reason) {
-            let reason = format!(
-                "it closes the connection at once, as a broker does that expects another KAFKA_SECURITY_PROTOCOL ({reason})"
-            );
-            return KafkaFault::Refused { brokers, reason };
-        }
         match code {
             _ if login => KafkaFault::Refused { brokers, reason },
             Some(
@@ -78,6 +72,20 @@ impl KafkaFault {
                 | RDKafkaErrorCode::Resolve,
             ) => KafkaFault::Unreachable { brokers, reason },
             _ => KafkaFault::Request { what, reason },
+        }
+    }
+
+    /// What it means of brokers that have not answered yet that they close the connection at once. Those that have
+    /// answered are known to take the settings.
+    pub fn at_first_contact(self) -> KafkaFault {
+        match self {
+            KafkaFault::Unreachable { brokers, reason } if closed_at_once(&reason) => KafkaFault::Refused {
+                brokers,
+                reason: format!(
+                    "it closes the connection at once, as a broker does that expects another KAFKA_SECURITY_PROTOCOL ({reason})"
+                ),
+            },
+            other => other,
         }
     }
 }

@@ -68,6 +68,21 @@ impl Message<'_> {
     }
 }
 
+/// The id that a consumer has in its group; empty while it has none.
+pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client outlives this call, and the text its copy, behind which it is freed once.
+    unsafe {
+        let text = native::rd_kafka_memberid(client);
+        if text.is_null() {
+            return String::new();
+        }
+        let id = CStr::from_ptr(text).to_string_lossy().into_owned();
+        native::rd_kafka_mem_free(client, text.cast());
+        id
+    }
+}
+
 /// The bytes that lie there.
 ///
 /// # Safety

@@ -42,6 +42,11 @@ pub struct Probe {
     leader: AtomicI32,
 }
 
+/// How long a topic that a broker does not know may be one of which it has not heard yet: making a topic is answered before
+/// all brokers know of it.
+const UNHEARD_OF: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 /// No broker has this number.
 const NO_LEADER: i32 = -1;
 
@@ -79,6 +84,17 @@ impl Probe {
     /// # Errors
     /// [`KafkaFault`] where no broker answers or the topic is not there.
     pub fn partitions(&self) -> Result<Vec<i32>, KafkaFault> {
+        let unheard_of = Instant::now() + UNHEARD_OF;
+        let until = self.until.map_or(unheard_of, |until| until.min(unheard_of));
+        loop {
+            match self.known_partitions() {
+                Err(KafkaFault::NoTopic { .. }) if Instant::now() < until => drop(self.consumer.poll(BETWEEN_LOOKS)),
+                answer => return answer,
+            }
+        }
+    }
+
+    fn known_partitions(&self) -> Result<Vec<i32>, KafkaFault> {
         let topic = &self.settings.topic;
         let metadata = self.ask("name the topic's partitions", |patience| {
             self.consumer.fetch_metadata(Some(topic), patience)
@@ -100,6 +116,19 @@ impl Probe {
         }
         partitions.sort_unstable();
         Ok(partitions)
+    }
+
+    /// The ids that the brokers gave a group's members. Blocks until a broker answers.
+    ///
+    /// # Errors
+    /// [`KafkaFault`] where no broker answers.
+    pub fn member_ids(&self, group: &str) -> Result<Vec<String>, KafkaFault> {
+        let groups = self.ask("name the group's members", |patience| {
+            self.consumer.fetch_group_list(Some(group), patience)
+        })?;
+        let found = groups.groups().iter().filter(|found| found.name() == group);
+        let members = found.flat_map(|found| found.members());
+        Ok(members.map(|member| member.id().to_owned()).collect())
     }
 
     /// How many brokers the cluster has. Blocks until one answers.

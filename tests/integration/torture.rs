@@ -19,7 +19,7 @@ use crate::support::program::{Running, archive, has_ended, lakebed, run, signal,
 use crate::support::toxiproxy::Proxy;
 
 /// The suite's seeds. In the even ones messages are doubled where nothing fences off what a member commits late.
-const FIXED: [u64; 3] = [23, 402, 408];
+const FIXED: [u64; 5] = [23, 402, 408, 705, 736];
 /// As many as Kafka has listeners behind proxies.
 const AT_ONCE: usize = 4;
 /// What a member may take, when all is well again, to archive what it has read and leave.

@@ -75,15 +75,16 @@ pub async fn run(
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
 ) -> Result<ArchiveReport, ArchiveError> {
+    let probe = Arc::new(Probe::new(&job.kafka)?);
     let mut report = ArchiveReport::default();
     let mut round = 0;
     loop {
-        match archive(&job, &lake, &stop, &progress, round, &mut report).await {
+        match archive(&job, &lake, &probe, &stop, &progress, round, &mut report).await {
             Ok(()) => return Ok(report),
             // A restart is the only recovery there is: the next round begins where the lake says.
             Err(ArchiveError::Anew) => report.next_offsets.clear(),
             Err(fenced @ ArchiveError::Fenced { .. }) => {
-                if !is_fenced_by_itself(&job.kafka, &fenced, &stop).await? {
+                if !is_fenced_by_itself(&probe, &fenced, &stop).await? {
                     return Err(fenced);
                 }
                 tracing::warn!(
@@ -100,17 +101,16 @@ pub async fn run(
 
 /// Whether a member was fenced off by itself, as [`group::Place`] knows. Asks until Kafka answers or `stop` is set.
 async fn is_fenced_by_itself(
-    kafka: &KafkaSettings,
+    probe: &Arc<Probe>,
     fenced: &ArchiveError,
     stop: &AtomicBool,
 ) -> Result<bool, ArchiveError> {
     let ArchiveError::Fenced { id, group, place } = fenced else {
         return Ok(false);
     };
-    let probe = Arc::new(Probe::new(kafka)?);
     let mut patience = Patience::new("find out who has this member's place in the group");
     while !stop.load(Ordering::Relaxed) {
-        let (probe, group) = (Arc::clone(&probe), group.clone());
+        let (probe, group) = (Arc::clone(probe), group.clone());
         let asked = tokio::task::spawn_blocking(move || probe.member_ids(&group));
         match asked.await.map_err(|error| ArchiveError::Stopped(error.to_string()))? {
             Ok(members) => return Ok(place.was_fenced_by_itself(id, &members)),
@@ -124,6 +124,7 @@ async fn is_fenced_by_itself(
 async fn archive(
     job: &Job,
     lake: &Lake,
+    probe: &Arc<Probe>,
     stop: &Arc<AtomicBool>,
     progress: &Arc<dyn Progress>,
     round: usize,
@@ -133,10 +134,9 @@ async fn archive(
     let Some(mut committer) = open(job, lake, stop).await? else {
         return Ok(());
     };
-    let probe = Arc::new(Probe::new(&job.kafka)?);
     let mut patience = Patience::new("find out which topic is archived");
     let settled = loop {
-        match starts::settle(&mut committer, &probe, job.accept_loss).await {
+        match starts::settle(&mut committer, probe, job.accept_loss).await {
             Ok(settled) => break settled,
             // At the start it is for whoever started it to know that Kafka is away.
             Err(error @ ArchiveError::Kafka(_)) if round == 0 => return Err(error),
@@ -148,7 +148,7 @@ async fn archive(
     };
     let (tell_retention, retention) = watch::channel(Retention::default());
     let topic = Topic {
-        probe,
+        probe: Arc::clone(probe),
         settled,
         retention,
     };

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -170,7 +170,8 @@ const LEAVE_WAIT: Duration = Duration::from_secs(4);
 /// Leaves the group, once the offsets that were committed last are there; its partitions go to others at once. `unanswered`
 /// is what the group wants and waits for: leaving would wait for the answer too. Where the brokers do not answer, the group
 /// is left to find out.
-pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
+pub fn leave(member: Member, job: &Job, unanswered: Option<Rebalance>) {
+    let (topic, is_static) = (&job.kafka.topic, job.consumer.group_instance_id.is_some());
     member.context().leaving.store(true, Ordering::Relaxed);
     let waiting = std::iter::from_fn(|| member.context().next_rebalance());
     for rebalance in unanswered.into_iter().chain(waiting) {
@@ -189,6 +190,9 @@ pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
     // Without brokers the client library would wait for as long as they are away.
     let (left, waits) = mpsc::channel();
     let leaves = std::thread::Builder::new().name("leave".to_owned()).spawn(move || {
+        if !is_static {
+            give_id_up(&member);
+        }
         drop(member);
         let _ = left.send(());
     });
@@ -198,6 +202,17 @@ pub fn leave(member: Member, topic: &str, unanswered: Option<Rebalance>) {
             "Kafka does not answer: the group gives this member's partitions to others when its session ends, and lag \
              monitors see an older state; the lake is right"
         );
+    }
+}
+
+/// Has a member leave the group before it is closed. The client library (2.12) reads through a null pointer where it is
+/// to leave when it closes, and an answer to a heartbeat, that the group does not know it, comes behind the end of that. A
+/// static member does not leave.
+fn give_id_up(member: &Member) {
+    let begun = Instant::now();
+    member.unsubscribe();
+    while !member_id(member).is_empty() && begun.elapsed() < LEAVE_WAIT {
+        drop(BaseConsumer::poll(member, Duration::from_millis(10)));
     }
 }
 

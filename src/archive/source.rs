@@ -180,7 +180,7 @@ impl<'a> Source<'a> {
     fn run(mut self, stop: &AtomicBool) -> (ArchiveReport, Result<(), ArchiveError>) {
         let result = self.read(stop);
         let unanswered = self.turn.unanswered(self.assigned).or(self.delayed);
-        group::leave(self.member, &self.job.kafka.topic, unanswered);
+        group::leave(self.member, self.job, unanswered);
         let halted = self.halted.error(&self.job.kafka.topic);
         (self.report, result.and(halted.map_or(Ok(()), Err)))
     }

@@ -148,16 +148,18 @@ def process(lake, *flags):
     return figures, json.loads(answer)
 
 
+TABLES = ("hourly_patterns", "hourly_trends", "top_contributors", "language_distribution", "server_rankings")
+
 DUCKDB = """
 import pathlib, sys, duckdb
-files, oracle, first, last, how = sys.argv[1:]
+files, oracle, first, last, how, *tables = sys.argv[1:]
 connection = duckdb.connect()
 connection.execute("SET TimeZone = 'UTC'")
 kind = "TABLE" if how == "table" else "VIEW"
 connection.execute(f"CREATE {kind} events AS SELECT * FROM read_parquet('{files}')")
 connection.execute(f"SET VARIABLE window_first = {first}::BIGINT; SET VARIABLE window_last = {last}::BIGINT")
 connection.execute(pathlib.Path(oracle).read_text())
-for table in ("hourly_patterns", "hourly_trends", "top_contributors", "language_distribution", "server_rankings"):
+for table in tables:
     connection.execute(f"SELECT * FROM oracle_historical_{table}").fetchall()
 """
 
@@ -165,24 +167,24 @@ for table in ("hourly_patterns", "hourly_trends", "top_contributors", "language_
 def against_duckdb(lake, how):
     files = f"{lake}/raw_events/year=*/month=*/*.parquet"
     oracle = here.parent / "tests" / "oracle" / "duckdb.sql"
-    *figures, _ = usage([sys.executable, "-c", DUCKDB, files, oracle, str(FIRST), str(FIRST + SECONDS), how])
+    *figures, _ = usage([sys.executable, "-c", DUCKDB, files, oracle, str(FIRST), str(FIRST + SECONDS), how, *TABLES])
     return figures
 
 
 SPARK = """
 import sys
 from spark import make_views, session
-files, first, last = sys.argv[1:]
+files, first, last, *tables = sys.argv[1:]
 with session() as spark:
     make_views(spark, spark.read.parquet(files), first, last)
-    for table in ("hourly_patterns", "hourly_trends", "top_contributors", "language_distribution", "server_rankings"):
+    for table in tables:
         spark.table(f"oracle_historical_{table}").collect()
 """
 
 
 def against_spark(lake):
     modules = {"PYTHONPATH": str(here.parent / "tests" / "integration" / "python")}
-    command = [sys.executable, "-c", SPARK, f"{lake}/raw_events", str(FIRST), str(FIRST + SECONDS)]
+    command = [sys.executable, "-c", SPARK, f"{lake}/raw_events", str(FIRST), str(FIRST + SECONDS), *TABLES]
     *figures, _ = usage(command, modules)
     return figures
 

@@ -82,42 +82,36 @@ pub async fn run(
         match archive(&job, &lake, &probe, &stop, &progress, round, &mut report).await {
             Ok(()) => return Ok(report),
             // A restart is the only recovery there is: the next round begins where the lake says.
-            Err(ArchiveError::Anew) => report.next_offsets.clear(),
-            Err(fenced @ ArchiveError::Fenced { .. }) => {
-                if !is_fenced_by_itself(&probe, &fenced, &stop).await? {
-                    return Err(fenced);
+            Err(ArchiveError::Anew) => {}
+            Err(ArchiveError::Fenced { id, group, place }) => {
+                let members = member_ids(&probe, &group, &stop).await?;
+                if members.is_some_and(|members| !place.was_fenced_by_itself(&id, &members)) {
+                    return Err(ArchiveError::Fenced { id, group, place });
                 }
                 tracing::warn!(
                     "Kafka was away for longer than this member's session, and took it for another one with its \
                      KAFKA_GROUP_INSTANCE_ID; there is none, and it joins again"
                 );
-                report.next_offsets.clear();
             }
             Err(error) => return Err(error),
         }
+        report.next_offsets.clear();
         round += 1;
     }
 }
 
-/// Whether a member was fenced off by itself, as [`group::Place`] knows. Asks until Kafka answers or `stop` is set.
-async fn is_fenced_by_itself(
-    probe: &Arc<Probe>,
-    fenced: &ArchiveError,
-    stop: &AtomicBool,
-) -> Result<bool, ArchiveError> {
-    let ArchiveError::Fenced { id, group, place } = fenced else {
-        return Ok(false);
-    };
+/// The ids of the group's members, asked for until Kafka answers; none where `stop` is set before.
+async fn member_ids(probe: &Arc<Probe>, group: &str, stop: &AtomicBool) -> Result<Option<Vec<String>>, ArchiveError> {
     let mut patience = Patience::new("find out who has this member's place in the group");
     while !stop.load(Ordering::Relaxed) {
-        let (probe, group) = (Arc::clone(probe), group.clone());
+        let (probe, group) = (Arc::clone(probe), group.to_owned());
         let asked = tokio::task::spawn_blocking(move || probe.member_ids(&group));
         match asked.await.map_err(|error| ArchiveError::Stopped(error.to_string()))? {
-            Ok(members) => return Ok(place.was_fenced_by_itself(id, &members)),
+            Ok(members) => return Ok(Some(members)),
             Err(fault) => patience.bear(fault).await?,
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// Archives one generation of the topic, and adds what was archived to the report.

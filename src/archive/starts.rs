@@ -92,7 +92,7 @@ pub async fn settle(committer: &mut Committer, probe: &Arc<Probe>, accept_loss: 
     loop {
         let asked = Arc::clone(probe);
         let (present, held) = tokio::task::spawn_blocking(move || -> Result<_, KafkaFault> {
-            let partitions = asked.partitions()?;
+            let partitions = asked.partitions_of_new_topic()?;
             Ok((asked.topic_id()?, asked.watermarks(&partitions)?))
         })
         .await

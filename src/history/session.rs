@@ -47,7 +47,7 @@ impl Engine {
 
     /// A session in which each query runs on one core.
     pub(super) fn session(&self) -> SessionContext {
-        // Over tables in memory a second pass of the optimizer costs more than what it finds would save.
+        // Queries of few steps are planned for each run: a second pass of the optimizer would cost more than it saves.
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .set_usize("datafusion.optimizer.max_passes", 1);

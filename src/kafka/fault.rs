@@ -88,9 +88,7 @@ impl KafkaFault {
             other => other,
         }
     }
-}
 
-impl KafkaFault {
     /// Whether asking once more may end otherwise: a connection that was only closed may have met a broker that is
     /// being started or stopped.
     pub fn may_pass(&self) -> bool {

@@ -79,22 +79,25 @@ impl Probe {
         })
     }
 
-    /// The topic's partitions, in order. Blocks until a broker answers.
+    /// As [`Probe::partitions`], of a topic that may have been made a moment ago.
     ///
     /// # Errors
-    /// [`KafkaFault`] where no broker answers or the topic is not there.
-    pub fn partitions(&self) -> Result<Vec<i32>, KafkaFault> {
-        let unheard_of = Instant::now() + UNHEARD_OF;
-        let until = self.until.map_or(unheard_of, |until| until.min(unheard_of));
+    /// As [`Probe::partitions`].
+    pub fn partitions_of_new_topic(&self) -> Result<Vec<i32>, KafkaFault> {
+        let until = Instant::now() + UNHEARD_OF;
         loop {
-            match self.known_partitions() {
+            match self.partitions() {
                 Err(KafkaFault::NoTopic { .. }) if Instant::now() < until => drop(self.consumer.poll(BETWEEN_LOOKS)),
                 answer => return answer,
             }
         }
     }
 
-    fn known_partitions(&self) -> Result<Vec<i32>, KafkaFault> {
+    /// The topic's partitions, in order. Blocks until a broker answers.
+    ///
+    /// # Errors
+    /// [`KafkaFault`] where no broker answers or the topic is not there.
+    pub fn partitions(&self) -> Result<Vec<i32>, KafkaFault> {
         let topic = &self.settings.topic;
         let metadata = self.ask("name the topic's partitions", |patience| {
             self.consumer.fetch_metadata(Some(topic), patience)

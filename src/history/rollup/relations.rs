@@ -27,7 +27,7 @@ use crate::lake::{DataFile, Lake};
 const SERVER_UNIQUE_USERS: &str = "server_unique_users";
 
 /// The tables that the views read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(in crate::history) struct Relations {
     engine: Engine,
     hours: RecordBatch,

@@ -9,7 +9,7 @@ ORACLE = pathlib.Path(__file__).parents[2] / "oracle" / "spark.sql"
 
 
 @contextlib.contextmanager
-def session(**settings):
+def session():
     """A session, whose Java process has ended when the context is left: what it used counts as this process's then."""
     builder = SparkSession.builder.master("local[2]")
     settings = {
@@ -19,7 +19,6 @@ def session(**settings):
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": "2",
-        **settings,
     }
     for name, value in settings.items():
         builder = builder.config(name, value)

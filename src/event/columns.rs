@@ -3,11 +3,10 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, NullBufferBuilder, StringArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, NullBufferBuilder, StringArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 
+use super::rescue::MAX_KEPT;
 use super::schema::ColumnType;
 
 /// A value that suits its column.
@@ -39,7 +38,8 @@ enum Values {
     },
     Int64(Vec<i64>),
     Double(Vec<f64>),
-    Boolean(BooleanBufferBuilder),
+    /// Packed into bits when the column is finished.
+    Boolean(Vec<bool>),
 }
 
 impl Column {
@@ -48,7 +48,7 @@ impl Column {
             ColumnType::String => Values::string(0, 0),
             ColumnType::Int64 => Values::Int64(Vec::new()),
             ColumnType::Double => Values::Double(Vec::new()),
-            ColumnType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+            ColumnType::Boolean => Values::Boolean(Vec::new()),
         };
         Self {
             rows: 0,
@@ -72,11 +72,47 @@ impl Column {
             }
             (Values::Int64(values), Cell::Int64(value)) => values.push(value),
             (Values::Double(values), Cell::Double(value)) => values.push(value),
-            (Values::Boolean(values), Cell::Boolean(value)) => values.append(value),
+            (Values::Boolean(values), Cell::Boolean(value)) => values.push(value),
             (values, cell) => {
                 debug_assert!(false, "{cell:?} does not suit {values:?}");
                 self.rows = row;
             }
+        }
+    }
+
+    /// The rows that are set, nulls before the last one included.
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of a row, if the column has numbers and the row one.
+    pub fn int64(&self, row: usize) -> Option<i64> {
+        match &self.values {
+            Values::Int64(values) => values.get(row).copied(),
+            _ => None,
+        }
+    }
+
+    /// Takes back the value of a row, which must be the last, if it has one.
+    pub fn unset(&mut self, row: usize) {
+        if self.rows <= row {
+            return;
+        }
+        self.rows = row;
+        match &mut self.values {
+            Values::String { text, ends } => {
+                ends.truncate(row + 1);
+                let length = text.len();
+                text.truncate(ends.last().map_or(0, |end| *end as usize));
+                // What one large value needed is not kept.
+                if length - text.len() > MAX_KEPT {
+                    text.shrink_to_fit();
+                }
+            }
+            Values::Int64(values) => values.truncate(row),
+            Values::Double(values) => values.truncate(row),
+            Values::Boolean(values) => values.truncate(row),
         }
     }
 
@@ -107,8 +143,8 @@ impl Column {
                 Arc::new(Float64Array::new(values.into(), nulls))
             }
             Values::Boolean(values) => {
-                let values = std::mem::replace(values, BooleanBufferBuilder::new(rows));
-                Arc::new(BooleanArray::new(values.build(), nulls))
+                let values = std::mem::replace(values, Vec::with_capacity(rows));
+                Arc::new(BooleanArray::new(values.into(), nulls))
             }
         }
     }
@@ -127,7 +163,7 @@ impl Column {
             Values::String { text, ends } => ends.resize(rows + 1, end(text)),
             Values::Int64(values) => values.resize(rows, 0),
             Values::Double(values) => values.resize(rows, 0.0),
-            Values::Boolean(values) => values.append_n(nulls, false),
+            Values::Boolean(values) => values.resize(rows, false),
         }
     }
 

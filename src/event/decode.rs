@@ -7,12 +7,14 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use super::Reason;
 use super::assume::Assumptions;
 use super::columns::{Cell, Column};
-use super::fields::{Field, Fields};
+use super::fields::Fields;
 use super::fit::{Rule, column_type, fit};
 use super::json::Kind;
-use super::rescue::{MAX_KEPT, Rescue};
+use super::rescue::Rescue;
 use super::schema::{CORE, ColumnType, EventSchema};
+use super::table::Table;
 use super::text::unescape;
+use super::walk::{Field, Walk};
 
 /// The oldest timestamp that an event can have, epoch seconds: 2001-01-15, the day when Wikipedia began.
 pub const OLDEST: i64 = 979_516_800;
@@ -29,45 +31,32 @@ const TIMESTAMP: usize = 0;
 #[derive(Debug)]
 pub struct EventBuffer {
     schema: EventSchema,
-    /// By slot, as the next.
-    rules: Vec<Rule>,
-    columns: Vec<Column>,
+    table: Table,
     rescued: Column,
+    /// The bytes of all that is rescued.
+    rescued_text: usize,
     partitions: Vec<i32>,
     offsets: Vec<i64>,
-    /// The bytes of all strings held.
-    text: usize,
-    /// The bytes that a row takes apart from its strings.
-    width: usize,
+    walk: Walk,
     fields: Fields,
     rescue: Rescue,
-    room: String,
+    /// Whether each value of the last message read with care had a column, so that the next is likely to be read straight.
+    straight: bool,
 }
 
 impl EventBuffer {
     /// An empty buffer for rows of this schema.
     pub fn new(schema: EventSchema) -> Self {
         Self {
-            rules: schema
-                .columns()
-                .map(|(name, column_type)| Rule::of(name, column_type))
-                .collect(),
-            columns: schema
-                .columns()
-                .map(|(_, column_type)| Column::new(column_type))
-                .collect(),
+            table: Table::new(&schema),
             rescued: Column::new(ColumnType::String),
+            rescued_text: 0,
             partitions: Vec::new(),
             offsets: Vec::new(),
-            text: 0,
-            width: OWN_WIDTH
-                + schema
-                    .columns()
-                    .map(|(_, column_type)| column_type.width())
-                    .sum::<usize>(),
-            fields: Fields::new(&schema),
+            walk: Walk::new(&schema),
+            fields: Fields::default(),
             rescue: Rescue::default(),
-            room: String::new(),
+            straight: true,
             schema,
         }
     }
@@ -90,32 +79,16 @@ impl EventBuffer {
         assumptions: Assumptions,
     ) -> Result<(), Reason> {
         // No column takes more text from a message than the message has.
-        if self.text.saturating_add(message.len()) > MAX_TEXT {
+        if self.text().saturating_add(message.len()) > MAX_TEXT {
             return Err(Reason::TooLarge);
         }
         let text = simdutf8::basic::from_utf8(message).map_err(|_| Reason::NotJson)?;
-        self.fields.scan(text, &self.schema)?;
-        let timestamp = self
-            .timestamp(text, now)
-            .or_else(|reason| self.assumed(text, now, assumptions).ok_or(reason))?;
-
-        // The message is a row: nothing fails from here on.
-        let row = self.len();
-        self.columns[TIMESTAMP].append(row, Cell::Int64(timestamp));
+        self.table.tidy();
+        if !(self.straight && self.read_straight(text, now)?) {
+            self.read_with_care(text, now, assumptions)?;
+        }
         self.partitions.push(partition);
         self.offsets.push(offset);
-        self.rescue.clear();
-        self.room.clear();
-        self.room.shrink_to(MAX_KEPT);
-        let found = self.fields.lend();
-        for field in &found {
-            self.append(field, text, row);
-        }
-        self.fields.give_back(found);
-        if let Some(rescued) = self.rescue.finish() {
-            self.text += rescued.len();
-            self.rescued.append(row, Cell::String(rescued));
-        }
         Ok(())
     }
 
@@ -131,7 +104,7 @@ impl EventBuffer {
 
     /// About how many bytes of memory the rows take.
     pub fn bytes(&self) -> usize {
-        self.text + self.len() * self.width
+        self.text() + self.len() * (OWN_WIDTH + self.table.width())
     }
 
     /// The columns known, those discovered since included.
@@ -142,8 +115,8 @@ impl EventBuffer {
     /// Takes the rows as one batch of `schema().arrow_schema()`. The buffer is empty then and goes on with the same schema.
     pub fn take(&mut self) -> RecordBatch {
         let rows = self.len();
-        self.text = 0;
-        let mut columns: Vec<ArrayRef> = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
+        self.rescued_text = 0;
+        let mut columns = self.table.finish(rows);
         let own: [ArrayRef; 3] = [
             self.rescued.finish(rows),
             Arc::new(Int32Array::from(std::mem::take(&mut self.partitions))),
@@ -166,14 +139,68 @@ impl EventBuffer {
         }
     }
 
+    /// The bytes of all texts held.
+    fn text(&self) -> usize {
+        self.table.text() + self.rescued_text
+    }
+
+    /// Sets the values of the next row while they are found, as can be done where each has a column that it suits, no name
+    /// comes twice and the time lies within the bounds: in nearly every message. False where that does not hold, or it is
+    /// not known yet; nothing is set then.
+    #[inline(always)]
+    fn read_straight(&mut self, text: &str, now: i64) -> Result<bool, Reason> {
+        let (row, before) = (self.len(), self.table.text());
+        let Self {
+            schema, table, walk, ..
+        } = self;
+        let walked = walk.fields(text, schema, |field| match field.slot() {
+            Some(slot) if table.has(slot, row) => false,
+            _ if field.is_null() => true,
+            Some(slot) => table.set(slot, row, field.value(text)),
+            None => false,
+        });
+        let time = self.table.int64(TIMESTAMP, row);
+        if walked == Ok(true) && time.is_some_and(|time| within_bounds(time, now).is_ok()) {
+            return Ok(true);
+        }
+        self.table.unset(row, before);
+        walked.map(|_| false)
+    }
+
+    /// Finds all fields of a message before it sets the values of the next row.
+    #[inline(never)]
+    fn read_with_care(&mut self, text: &str, now: i64, assumptions: Assumptions) -> Result<(), Reason> {
+        self.fields.scan(text, &self.schema, &mut self.walk)?;
+        let timestamp = self
+            .timestamp(text, now)
+            .or_else(|reason| self.assumed(text, now, assumptions).ok_or(reason))?;
+
+        // The message is a row: nothing fails from here on.
+        let row = self.len();
+        self.table.set_int64(TIMESTAMP, row, timestamp);
+        self.rescue.clear();
+        let found = self.fields.lend();
+        for field in &found {
+            self.append(field, text, row);
+        }
+        self.fields.give_back(found);
+        let rescued = self.rescue.finish();
+        self.straight = rescued.is_none();
+        if let Some(rescued) = rescued {
+            self.rescued_text += rescued.len();
+            self.rescued.append(row, Cell::String(rescued));
+        }
+        Ok(())
+    }
+
     /// The message's time in epoch seconds, if it lies within the bounds.
-    fn timestamp(&mut self, text: &str, now: i64) -> Result<i64, Reason> {
+    fn timestamp(&self, text: &str, now: i64) -> Result<i64, Reason> {
         let value = self
             .fields
             .get(TIMESTAMP, text)
             .filter(|value| value.kind != Kind::Null);
         let value = value.ok_or(Reason::TimestampMissing)?;
-        match fit(Rule::Timestamp, value, &mut self.room) {
+        match fit(Rule::Timestamp, value, &mut String::new()) {
             Some(Cell::Int64(time)) => within_bounds(time, now),
             _ => Err(Reason::TimestampInvalid),
         }
@@ -189,21 +216,14 @@ impl EventBuffer {
         within_bounds(assumptions.timestamp(value)?, now).ok()
     }
 
-    /// Appends a field's value to its column, to a new column, or to what is rescued.
-    #[inline]
+    /// Sets a field's value in its column, in a new column, or in what is rescued.
     fn append(&mut self, field: &Field, text: &str, row: usize) {
-        let value = field.value(text);
-        if value.kind == Kind::Null || field.slot() == Some(TIMESTAMP) {
+        if field.is_null() || field.slot() == Some(TIMESTAMP) {
             return;
         }
-        if let Some(slot) = field.slot().or_else(|| self.discover(field, text))
-            && let Some(cell) = fit(self.rules[slot], value, &mut self.room)
-        {
-            if let Cell::String(text) = cell {
-                self.text += text.len();
-            }
-            self.columns[slot].append(row, cell);
-        } else {
+        let value = field.value(text);
+        let slot = field.slot().or_else(|| self.discover(field, text));
+        if !slot.is_some_and(|slot| self.table.set(slot, row, value)) {
             self.rescue.add(field.key(text), value.text);
         }
     }
@@ -215,12 +235,10 @@ impl EventBuffer {
         if !unescape(field.name(text), &mut name) || !self.schema.can_add(&name) {
             return None;
         }
-        let column_type = column_type(field.value(text), &mut self.room)?;
+        let column_type = column_type(field.value(text), &mut String::new())?;
         let slot = self.schema.add(&name, column_type)?;
-        self.rules.push(Rule::of(&name, column_type));
-        self.columns.push(Column::new(column_type));
-        self.fields.learn(&name);
-        self.width += column_type.width();
+        self.table.add(&name, column_type);
+        self.walk.learn(&name);
         Some(slot)
     }
 }

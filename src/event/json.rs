@@ -2,6 +2,7 @@
 //!
 //! Accepts what `serde_json` accepts, lone surrogates in escapes included, and nests to any depth without recursion.
 
+use super::number::{no_digits, word};
 use super::text::stop;
 
 /// What a value is, as its syntax alone tells.
@@ -222,6 +223,13 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn digits(&mut self) {
+        while let Some(eight) = self.rest().first_chunk() {
+            let end = no_digits(word(eight));
+            if end != 0 {
+                return self.skip(end.trailing_zeros() as usize / 8);
+            }
+            self.skip(eight.len());
+        }
         while self.digit().is_some() {}
     }
 
@@ -293,6 +301,10 @@ mod tests {
             ("true", Kind::True, ""),
             ("false]", Kind::False, "]"),
             ("-10}", Kind::Integer, "}"),
+            ("12345678, and more", Kind::Integer, ", and more"),
+            ("1234567:", Kind::Integer, ":"),
+            ("12345678901234567/ and more", Kind::Integer, "/ and more"),
+            ("-1234567890123456789012", Kind::Integer, ""),
             ("00", Kind::Integer, "0"),
             ("1.5 ", Kind::Decimal, " "),
             ("1e-5", Kind::Decimal, ""),

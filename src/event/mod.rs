@@ -3,9 +3,11 @@
 //! One message is one JSON object and becomes one row of `raw_events`, or the [`Reason`] why it belongs in quarantine.
 //! Nothing here does I/O or reads a clock, and no bytes whatever make it panic.
 //!
-//! A message is read once: `json` checks the syntax while `fields` notes where each top-level value lies, `fit` decides
-//! whether a value suits its column, and `columns` appends it. What suits no column is kept by `rescue`. [`EventBuffer`]
-//! ties these together; [`conform()`] brings rows made under one schema to another.
+//! A message is read once: `json` checks the syntax while `walk` hands on each top-level value, `fit` decides whether it
+//! suits its column in the `table`, and `columns` appends it. A message that cannot be read so, in nearly every case because
+//! it brings something new, is read with care: `fields` notes where each value lies before anything is appended, and what
+//! suits no column is kept by `rescue`. [`EventBuffer`] ties these together; [`conform()`] brings rows made under one schema
+//! to another.
 
 mod assume;
 mod columns;
@@ -18,7 +20,9 @@ mod key;
 mod number;
 mod rescue;
 mod schema;
+mod table;
 mod text;
+mod walk;
 
 #[cfg(test)]
 mod properties;

@@ -4,8 +4,52 @@ use chrono::DateTime;
 
 /// The integer that `text` writes as `-?[0-9]+`, if 64 bits hold it.
 pub(super) fn integer(text: &str) -> Option<i64> {
+    if let Some(value) = many_digits(text.as_bytes()) {
+        return Some(value);
+    }
     // The standard library takes a plus sign too.
     if text.starts_with('+') { None } else { text.parse().ok() }
+}
+
+/// The number that 8 to 16 digits write, as identifiers and times do: read eight at a time.
+#[inline(always)]
+fn many_digits(text: &[u8]) -> Option<i64> {
+    if !(8..=16).contains(&text.len()) {
+        return None;
+    }
+    let (first, last) = (word(text.first_chunk()?), word(text.last_chunk()?));
+    if no_digits(first) | no_digits(last) != 0 {
+        return None;
+    }
+    // Of the first eight only those count that are not among the last eight too.
+    let counted = 8 * (text.len() as u32 - 8);
+    let first = (first ^ ZEROS).checked_shl(64 - counted).unwrap_or(0);
+    i64::try_from(eight_digits(first) * 100_000_000 + eight_digits(last ^ ZEROS)).ok()
+}
+
+/// Eight bytes as one number, the first one lowest.
+#[inline(always)]
+pub(super) fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
+}
+
+/// The high bit of each byte of a word that is no digit; of those behind the first one it may be set wrongly.
+#[inline(always)]
+pub(super) fn no_digits(word: u64) -> u64 {
+    let values = word ^ ZEROS;
+    // Only what is less than ten stays below the high bit; a carry comes from a byte that is no digit.
+    (values.wrapping_add(ONES * (128 - 10)) | values) & (ONES * 128)
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// The number of eight digits, each a byte's value, the first one lowest: pairs, then fours, then all are put together.
+#[inline(always)]
+fn eight_digits(values: u64) -> u64 {
+    let pairs = (values * 10 + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
 /// The integer that a JSON number stands for, if its value has no fraction and 64 bits hold it: `5.0`, `1.50e1`, `-0.0`.
@@ -104,7 +148,16 @@ pub(super) fn rfc3339(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn many_digits_are_read_as_each_alone(text in "[0-9]{7,17}|[0-9/:]{8}|-?[0-9]{0,8}[/:][0-9]{0,8}|[0-9]{0,8}.[0-9]{0,8}") {
+            prop_assert_eq!(integer(&text), text.parse().ok().filter(|_| !text.starts_with('+')));
+        }
+    }
 
     #[test]
     fn integers() {

@@ -1,5 +1,7 @@
 //! The statistics that stand beside each file in a table's log, by which readers leave files out.
 
+use std::cmp::Ordering;
+
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
@@ -59,14 +61,11 @@ fn bounds(column: &ArrayRef) -> Option<(Value, Value)> {
 fn string_bounds(values: &StringArray) -> Option<(&str, &str)> {
     let mut values = values.iter().flatten().map(|value| (beginning(value), value));
     let first = values.next()?;
-    let (low, high) = values.fold((first, first), |(low, high), value| {
-        if value < low {
-            (value, high)
-        } else if value > high {
-            (low, value)
-        } else {
-            (low, high)
-        }
+    // What equals the smallest, as all do in many a column, need not be compared with the largest.
+    let (low, high) = values.fold((first, first), |(low, high), value| match value.cmp(&low) {
+        Ordering::Less => (value, high),
+        Ordering::Greater if value > high => (low, value),
+        Ordering::Equal | Ordering::Greater => (low, high),
     });
     Some((low.1, high.1))
 }

@@ -64,20 +64,15 @@ impl Column {
         if self.rows < row {
             self.fill(row);
         }
-        self.rows = row + 1;
-        match (&mut self.values, cell) {
-            (Values::String { text, ends }, Cell::String(value)) => {
-                text.extend_from_slice(value.as_bytes());
-                ends.push(end(text));
-            }
-            (Values::Int64(values), Cell::Int64(value)) => values.push(value),
-            (Values::Double(values), Cell::Double(value)) => values.push(value),
-            (Values::Boolean(values), Cell::Boolean(value)) => values.push(value),
-            (values, cell) => {
-                debug_assert!(false, "{cell:?} does not suit {values:?}");
-                self.rows = row;
-            }
-        }
+        // Looked at first is the cell, whose kind the caller's code knows mostly.
+        let suits = match cell {
+            Cell::String(value) => self.values.push_string(value),
+            Cell::Int64(value) => self.values.push_int64(value),
+            Cell::Double(value) => self.values.push_double(value),
+            Cell::Boolean(value) => self.values.push_boolean(value),
+        };
+        debug_assert!(suits.is_some(), "{cell:?} does not suit {:?}", self.values);
+        self.rows = row + usize::from(suits.is_some());
     }
 
     /// The rows that are set, nulls before the last one included.
@@ -130,9 +125,11 @@ impl Column {
                 let room = (text.len() + text.len() / 8).min(MAX_TEXT);
                 let (text, ends) = (take(text), take(ends));
                 self.values = Values::string(rows, room);
-                let ends = OffsetBuffer::new(ends.into());
-                // SAFETY: the text was appended whole value by whole value, and each end lies behind one.
-                Arc::new(unsafe { StringArray::new_unchecked(ends, Buffer::from_vec(text), nulls) })
+                // SAFETY: the text was appended whole value by whole value, and each end lies behind one and the ends before.
+                Arc::new(unsafe {
+                    let ends = OffsetBuffer::new_unchecked(ends.into());
+                    StringArray::new_unchecked(ends, Buffer::from_vec(text), nulls)
+                })
             }
             Values::Int64(values) => {
                 let values = std::mem::replace(values, Vec::with_capacity(rows));
@@ -175,6 +172,37 @@ impl Column {
 }
 
 impl Values {
+    #[inline(always)]
+    fn push_string(&mut self, value: &str) -> Option<()> {
+        let Values::String { text, ends } = self else {
+            return None;
+        };
+        text.extend_from_slice(value.as_bytes());
+        ends.push(end(text));
+        Some(())
+    }
+
+    #[inline(always)]
+    fn push_int64(&mut self, value: i64) -> Option<()> {
+        let Values::Int64(values) = self else { return None };
+        values.push(value);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn push_double(&mut self, value: f64) -> Option<()> {
+        let Values::Double(values) = self else { return None };
+        values.push(value);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn push_boolean(&mut self, value: bool) -> Option<()> {
+        let Values::Boolean(values) = self else { return None };
+        values.push(value);
+        Some(())
+    }
+
     fn string(rows: usize, text: usize) -> Values {
         let mut ends = Vec::with_capacity(rows + 1);
         ends.push(0);

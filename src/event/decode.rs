@@ -154,10 +154,9 @@ impl EventBuffer {
             schema, table, walk, ..
         } = self;
         let walked = walk.fields(text, schema, |field| match field.slot() {
-            Some(slot) if table.has(slot, row) => false,
-            _ if field.is_null() => true,
+            Some(slot) if field.is_null() => !table.has(slot, row),
             Some(slot) => table.set(slot, row, field.value(text)),
-            None => false,
+            None => field.is_null(),
         });
         let time = self.table.int64(TIMESTAMP, row);
         if walked == Ok(true) && time.is_some_and(|time| within_bounds(time, now).is_ok()) {

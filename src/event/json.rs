@@ -110,9 +110,26 @@ impl<'a> Scanner<'a> {
     /// Reads what stands between a key and its value.
     #[inline(always)]
     pub fn colon(&mut self) -> Option<()> {
-        self.whitespace();
-        self.take(b":")?;
-        self.whitespace();
+        if self.separator(b':').is_none() {
+            self.whitespace();
+            self.take(b":")?;
+            self.whitespace();
+        }
+        Some(())
+    }
+
+    /// Reads a separator with one space or none behind it, as nearly all producers write it, if another token follows. Of
+    /// what is written otherwise it reads nothing.
+    #[inline(always)]
+    pub fn separator(&mut self, separator: u8) -> Option<()> {
+        let next = u32::from_le_bytes(*self.rest().first_chunk()?);
+        let [first, second, third, _] = next.to_le_bytes();
+        let length = match () {
+            () if next as u16 == u16::from_le_bytes([separator, b' ']) && third > b' ' => 2,
+            () if first == separator && second > b' ' => 1,
+            () => return None,
+        };
+        self.skip(length);
         Some(())
     }
 

@@ -43,10 +43,13 @@ impl Table {
         self.width
     }
 
-    /// Sets the value of a row, the last one, if it suits the column.
+    /// Sets the value of a row, the last one, if it suits the column and the row has none there yet.
     #[inline(always)]
     pub fn set(&mut self, slot: usize, row: usize, value: Value) -> bool {
         let (rule, column) = &mut self.columns[slot];
+        if column.rows() > row {
+            return false;
+        }
         let Some(cell) = fit(*rule, value, &mut self.room) else {
             return false;
         };

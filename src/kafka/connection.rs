@@ -19,6 +19,8 @@ pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
         .set("client.id", "lakebed")
         .set("security.protocol", &settings.security_protocol)
         .set("reconnect.backoff.max.ms", "2000")
+        // The client library's own figures, which it would keep per message, for brokers that ask for them.
+        .set("enable.metrics.push", "false")
         // Why a connection was closed is told at this level only.
         .set_log_level(RDKafkaLogLevel::Info);
     if uses_sasl(settings) {

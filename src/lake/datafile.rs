@@ -184,7 +184,19 @@ fn fitted(batch: &RecordBatch, properties: WriterProperties) -> WriterProperties
 
 /// Whether a column's values repeat so often that a dictionary of them is worth its making, as a sample tells.
 fn repeats(column: &ArrayRef) -> bool {
-    let rows = (0..column.len()).step_by(SAMPLED).filter(|row| column.is_valid(*row));
+    // A few values that are mostly the same tell enough.
+    let (values, different) = sample(column, SAMPLED * 16);
+    if different * 2 <= values {
+        return true;
+    }
+    let (values, different) = sample(column, SAMPLED);
+    // Nine tenths of a sixteenth are different where each value stands in the column about four times.
+    values < FEWEST || different * 10 <= values * 9
+}
+
+/// How many values every so many rows hold, and how many different ones; of a column whose values are not compared, none.
+fn sample(column: &ArrayRef, every: usize) -> (usize, usize) {
+    let rows = (0..column.len()).step_by(every).filter(|row| column.is_valid(*row));
     let mut sample: Vec<u32> = match column.data_type() {
         DataType::Utf8 => {
             let texts = column.as_string::<i32>();
@@ -195,13 +207,12 @@ fn repeats(column: &ArrayRef) -> bool {
             rows.map(|row| crc32fast::hash(&numbers.value(row).to_le_bytes()))
                 .collect()
         }
-        _ => return true,
+        _ => Vec::new(),
     };
     let values = sample.len();
     sample.sort_unstable();
     sample.dedup();
-    // Nine tenths of a sixteenth are different where each value stands in the column about four times.
-    values < FEWEST || sample.len() * 10 <= values * 9
+    (values, sample.len())
 }
 
 /// The bytes of the largest of a column's texts.
@@ -225,5 +236,35 @@ impl io::Write for Chunks {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn dictionaries_are_made_of_what_repeats() {
+        for (different, repeated) in [(1, true), (10, true), (500, true), (5000, false)] {
+            let values = || (0..5000).map(|row| row * 7919 % different);
+            let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
+                values().map(|value| format!("User {value}")),
+            ));
+            assert_eq!(repeats(&texts), repeated, "{different} texts");
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(values()));
+            assert_eq!(repeats(&numbers), repeated, "{different} numbers");
+        }
+    }
+
+    #[test]
+    fn nulls_and_few_values_do_not_keep_a_dictionary_from_being_made() {
+        let nulls: ArrayRef = Arc::new(StringArray::new_null(5000));
+        assert!(repeats(&nulls));
+        let few: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        assert!(repeats(&few));
     }
 }
